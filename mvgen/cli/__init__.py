@@ -1,0 +1,1 @@
+"""How a person talks to mvgen: arguments, streams, progress, error lines, exit codes."""

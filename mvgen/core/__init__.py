@@ -1,0 +1,1 @@
+"""Algorithms and the data they pass. A library: never prints, exits or parses arguments."""
