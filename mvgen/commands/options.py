@@ -1,0 +1,57 @@
+"""Options that several commands share, and the small languages they are written in."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def parse_count(text: str | int) -> int:
+    """``6000``, ``6k``, ``1.5m``: a whole number of at least 0. Raises typer.BadParameter (a ValueError too)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)", str(text).strip().lower())
+    value = float(match[1]) * _UNITS[match[2]] if match else 0.5
+    if value != int(value):
+        raise BadValue(f"{text} is not a count; write it as 6000 or 6k")
+    return int(value)
+
+
+def parse_size(text: str | tuple[int, int]) -> tuple[int, int]:
+    """``960x720`` or ``512`` (a square): width and height in pixels. Raises typer.BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if min(size) < 1 or max(size) > 32768:
+        raise BadValue(f"{text} is not a size; write it as 960x720 or 512")
+    return size
+
+
+def parse_colour(text: str | tuple[float, float, float]) -> tuple[float, float, float]:
+    """``black``, ``white``, ``#rgb`` or ``#rrggbb``: sRGB in [0, 1]. Raises typer.BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    digits = {"black": "000000", "white": "ffffff"}.get(text.lower(), text.removeprefix("#"))
+    if re.fullmatch(r"[0-9a-fA-F]{3}", digits):
+        digits = "".join(2 * d for d in digits)
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", digits):
+        raise BadValue(f"{text} is not a colour; write it as black, white or '#rrggbb'")
+    red, green, blue = (int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
+    return red, green, blue
+
+
+class BadValue(typer.BadParameter, ValueError):
+    """A value that does not follow the little language of its option."""
+
+
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="EXT", help="Format where the extension cannot tell, such as glb.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STAGE.NAME=VALUE", help="An expert setting; may be given several times."),
+]

@@ -1,0 +1,57 @@
+"""Tell a file's format by its first bytes."""
+
+from __future__ import annotations
+
+import re
+
+HEAD = 1 << 16  # bytes that are enough for ``sniff``
+
+_MAGIC = (
+    (b"glTF", ".glb"),
+    (b"ply\n", ".ply"),
+    (b"ply\r", ".ply"),
+    (b"\x89PNG\r\n\x1a\n", ".png"),
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"II*\x00", ".tif"),
+    (b"MM\x00*", ".tif"),
+    (b"GIF8", ".gif"),
+    (b"\x93NUMPY", ".npy"),
+    (b"OFF", ".off"),
+    (b"COFF", ".off"),
+)
+_OBJ_LINE = re.compile(rb"(v|vn|vt|f|l|p)\s+[-+\d.]|(o|g|s|mtllib|usemtl)\s+\S")
+
+
+def sniff(head: bytes, size: int) -> str | None:
+    """The usual extension (``.glb``) of a file of ``size`` bytes that begins with ``head``, or None if unknown."""
+    for magic, extension in _MAGIC:
+        if head.startswith(magic):
+            return extension
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return ".webp"
+    if head[:4] == b"PK\x03\x04":
+        return ".npz" if _first_zip_name(head).endswith(b".npy") else ".zip"
+    if _is_binary_stl(head, size):
+        return ".stl"
+    return _sniff_text(head)
+
+
+def _first_zip_name(head: bytes) -> bytes:
+    length = int.from_bytes(head[26:28], "little")
+    return head[30 : 30 + length]
+
+
+def _is_binary_stl(head: bytes, size: int) -> bool:
+    return len(head) >= 84 and size == 84 + 50 * int.from_bytes(head[80:84], "little")
+
+
+def _sniff_text(head: bytes) -> str | None:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"{"):
+        return ".gltf" if b'"asset"' in text else ".json"
+    if text.startswith(b"solid") and b"facet" in text:
+        return ".stl"
+    for line in text.splitlines():
+        if line.strip() and not line.startswith(b"#"):
+            return ".obj" if _OBJ_LINE.match(line.strip()) else None
+    return None
