@@ -11,11 +11,12 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mvgen.core.errors import InputError, UsageError
+from mvgen.core.errors import CannotError, InputError, UsageError
 from mvgen.core.io.atomic import atomic_file, atomic_folder, check_folder_target, check_target
 from mvgen.core.io.sniff import HEAD, sniff
 from mvgen.core.progress import Progress
@@ -48,8 +49,8 @@ class Report:
 class Job:
     """The options that all commands share, and the way in and out for files.
 
-    device is ``cpu`` or ``cuda:N``, already chosen. scratch is a folder that vanishes when the command ends.
-    written collects the outputs as they were named.
+    device is ``cpu`` or ``cuda:N``, already chosen. scratch is a folder that vanishes when the command ends. stdout is
+    where data goes; ``print`` never reaches it. written collects the outputs as they were named.
     """
 
     seed: int
@@ -58,6 +59,7 @@ class Job:
     overwrite: bool
     progress: Progress
     scratch: Path
+    stdout: BinaryIO
     written: list[str] = field(default_factory=list)
 
     def read(self, source: str | Path, what: str = "file", folder: bool = False) -> Path:
@@ -99,7 +101,7 @@ class Job:
                 raise UsageError(
                     "standard output has no extension to tell the format", "add --format, as in: --format glb"
                 )
-            if sys.stdout.isatty():
+            if self.stdout.isatty():
                 raise UsageError(
                     "binary data is not written to a terminal", "name a file with -o, or pipe it: ... -o - | ..."
                 )
@@ -161,13 +163,16 @@ class Job:
         return raw.rename(raw.with_suffix(extension))
 
     def _send(self, draft: Path, output: str | Path) -> None:
-        if str(output) == "-":
-            with draft.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
-            sys.stdout.buffer.flush()
-        else:
-            with draft.open("rb") as file, Path(output).open("wb") as stream:
-                shutil.copyfileobj(file, stream, 1 << 20)
+        name = "standard output" if str(output) == "-" else str(output)
+        try:
+            with (
+                draft.open("rb") as file,
+                nullcontext(self.stdout) if name != str(output) else Path(output).open("wb") as out,
+            ):
+                shutil.copyfileobj(file, out, 1 << 20)
+                out.flush()
+        except BrokenPipeError as error:
+            raise CannotError(f"{name}: was closed before everything was written") from error
 
 
 def _is_stream(path: Path) -> bool:

@@ -1,0 +1,52 @@
+"""Every way to fail, as one line, a hint and an exit code."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from mvgen.core.errors import ExitCode, MvgenError
+
+
+@dataclass(frozen=True)
+class Failure:
+    message: str
+    hint: str | None
+    exit_code: int
+
+    @property
+    def text(self) -> str:
+        """The lines for standard error."""
+        return f"error: {self.message}" + (f"\nhint: {self.hint}" if self.hint else "")
+
+    @property
+    def document(self) -> dict[str, str | int | None]:
+        """What ``--json`` gives in place of a report."""
+        return {"error": self.message, "hint": self.hint, "exit_code": self.exit_code}
+
+
+def explain(error: BaseException) -> Failure:
+    """What to tell about an error."""
+    if isinstance(error, MvgenError):
+        return Failure(error.message, error.hint, int(error.exit_code))
+    if isinstance(error, KeyboardInterrupt):
+        return Failure("interrupted", None, int(ExitCode.INTERRUPTED))
+    if hasattr(error, "format_message"):
+        return _usage(error)
+    if isinstance(error, MemoryError):
+        return Failure(
+            "not enough memory", "use fewer or smaller inputs, or close other programs", int(ExitCode.CANNOT)
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "free some space; TMPDIR says where temporary files go"
+        return Failure("the disk is full", hint, int(ExitCode.CANNOT))
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return Failure(f"internal: {what}", "run again with --debug to see where", int(ExitCode.CANNOT))
+
+
+def _usage(error: BaseException) -> Failure:
+    """The parser's errors, in our words: no capital, no full stop, the way to the help."""
+    message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "mvgen"
+    return Failure(message[:1].lower() + message[1:], f"{command} --help", int(ExitCode.USAGE))

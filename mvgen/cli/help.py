@@ -1,0 +1,47 @@
+"""Help pages: the text, the arguments, the command's own options, the shared ones, and examples as they stand."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from typer.core import TyperCommand
+
+_EXAMPLES = "Examples:\n"
+
+
+class HelpfulCommand(TyperCommand):
+    """A command whose docstring may end with ``Examples:`` and lines that keep their breaks."""
+
+    shared: frozenset[str] = frozenset()
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        whole, self.help = self.help, inspect.cleandoc(self.help or "").partition(_EXAMPLES)[0].rstrip()
+        super().format_help_text(ctx, formatter)
+        self.help = whole
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        params = [p for p in self.get_params(ctx) if p.get_help_record(ctx)]
+        own = [p for p in params if p.name not in self.shared and p.name != "help"]
+        sections = {
+            "Arguments": [p for p in own if p.param_type_name == "argument"],
+            "Options": [p for p in own if p.param_type_name == "option"],
+            "Options of every command": [p for p in params if p not in own],
+        }
+        for title, members in sections.items():
+            if members:
+                with formatter.section(title):
+                    formatter.write_dl([_record(p, ctx) for p in members])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        examples = inspect.cleandoc(self.help or "").partition(_EXAMPLES)[2]
+        if examples:
+            with formatter.section("Examples"):
+                for line in inspect.cleandoc(examples).splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}".rstrip() + "\n")
+
+
+def _record(param: Any, ctx: Any) -> tuple[str, str]:
+    """A parameter's name and help; an argument's name needs no type beside it."""
+    name, text = param.get_help_record(ctx)
+    return (name.partition(" <")[0] if param.param_type_name == "argument" else name), text
