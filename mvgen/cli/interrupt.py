@@ -29,8 +29,12 @@ def install() -> None:
 
 
 def end_children() -> None:
-    """Kill worker processes that are still there (found where the system lists them, as Linux does)."""
+    """Kill worker processes, and see them gone, before their scratch files are removed.
+
+    They are found where the system lists them, as Linux does; elsewhere a worker ends when its pipes close.
+    """
     for listing in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in listing.read_text().split():
                 os.kill(int(child), signal.SIGKILL)
+                os.waitpid(int(child), 0)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from mvgen.cli.call import Call, check_call, read_call
 from mvgen.cli.failure import explain
-from mvgen.cli.interrupt import end_children, install
+from mvgen.cli.interrupt import install
 from mvgen.core.errors import ExitCode
 
 
@@ -23,7 +23,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _run(call)
     except BaseException as error:
         code = _fail(error, call)
-    end_children()
     sys.exit(_flushed(code))
 
 

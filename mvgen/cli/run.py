@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from mvgen import __version__
 from mvgen.cli.app import Common, Task
 from mvgen.cli.device import choose_device
+from mvgen.cli.interrupt import end_children
 from mvgen.cli.progress import Terminal
 from mvgen.commands.job import Job, Report
 from mvgen.core.io.atomic import work_folder
@@ -51,6 +52,9 @@ def run(task: Task) -> Outcome:
         job = Job(common.seed, device, threads, common.overwrite, progress, scratch, stdout)
         try:
             report = task.function(job, **task.arguments)
+        except BaseException:
+            end_children()
+            raise
         finally:
             progress.close()
     seconds = {**progress.seconds, "total": time.perf_counter() - start}
@@ -90,7 +94,7 @@ def _hush_libraries(common: Common) -> None:
 
 @contextmanager
 def _data_stream(chatter: bool) -> Iterator[BinaryIO]:
-    """Standard output for data alone; what libraries print there goes to standard error if ``chatter``, else nowhere."""
+    """Standard output for data alone; what libraries print goes to standard error if ``chatter``, else nowhere."""
     sys.stdout.flush()
     stdout, elsewhere = os.dup(1), os.dup(2) if chatter else os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,0 +1,51 @@
+# Each target makes the environment it needs: `make test` works in a fresh clone.
+PYTHON ?= python3
+VENV   ?= .venv
+# One exact version, installed first and alone: where pip is offered a CPU build of it, that build is taken and kept,
+# while a plain range would find a newer one and several gigabytes of CUDA packages.
+TORCH  ?= torch==2.13.0
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.made
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint types bench gpu-check clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Make the virtual environment in .venv
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "error: $(PYTHON) is older than Python 3.11"; echo "hint: make PYTHON=python3.11"; exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## Photos to a textured mesh: demo/scene.glb and a picture of it
+	$(BIN)/mvgen reconstruct demo/images -o demo/scene.glb
+	$(BIN)/mvgen render demo/scene.glb -o demo/scene.png
+
+test: $(STAMP)  ## Run the fast tests
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-slow: $(STAMP)  ## Run the tests that take longer
+	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+lint: $(STAMP)  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## Check types
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Print the speed and quality tables
+	$(BIN)/python -m benchmarks.reconstruct
+
+gpu-check:  ## Compare the GPU kernels with the CPU ones (needs torch, numba-cuda, numpy and a GPU)
+	$(PYTHON) -m benchmarks.gpu_check
+
+clean:  ## Remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
