@@ -1,0 +1,287 @@
+"""Photos and pictures: finding them, reading them upright, writing them.
+
+Pictures in memory are [H, W, 3] uint8 sRGB, first row at the top, as a person holds the photo: EXIF orientation is
+applied. Alpha is dropped, grey and palette pictures become RGB, 16 bits become 8, other colour profiles become sRGB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from mvgen.core.errors import InputError
+from mvgen.core.io.atomic import atomic_file
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP")
+MAX_PIXELS = 250_000_000  # above the largest phone cameras (200 Mpx), below what exhausts a small machine
+FILM_DIAGONAL = math.hypot(36, 24)  # mm, of the frame that "35 mm equivalent" refers to
+
+_ORIENTATION, _MAKE, _MODEL, _EXIF = 0x0112, 0x010F, 0x0110, 0x8769
+_FOCAL_MM, _FOCAL_35MM = 0x920A, 0xA405
+_PLANE_X, _PLANE_UNIT, _PIXELS_X, _PIXELS_Y = 0xA20E, 0xA210, 0xA002, 0xA003
+_TURNS = {  # EXIF orientation: what makes the picture upright; Pillow does it for TIFF by itself
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_UNIT_MM = {1: 25.4, 2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a photo's header says.
+
+    name: unique in its set, also without its extension; width, height: upright; orientation: EXIF, 1 to 8;
+    focal_px: from EXIF, for the full-size picture, None where unknown; camera: photos with an equal value were taken
+    with the same camera and zoom, as far as the headers tell.
+    """
+
+    path: Path
+    name: str
+    width: int
+    height: int
+    orientation: int
+    focal_px: float | None
+    camera: tuple[str, str, int, int, float | None]
+
+
+def find_photos(inputs: Iterable[Path]) -> list[Path]:
+    """Photos among files and (not recursively) folders, each once, in natural order (photo2 before photo10).
+
+    Other files in a folder are passed over; a named file that is no photo is refused with InputError, as are
+    missing files and folders without photos.
+    """
+    found: dict[Path, Path] = {}
+    for given in inputs:
+        for path in _photos_at(Path(given)):
+            found.setdefault(path.resolve(), path)
+    return sorted(found.values(), key=natural_key)
+
+
+def natural_key(path: Path) -> tuple[Any, ...]:
+    """Sorts numbers inside names by value."""
+    parts = re.split(r"(\d+)", str(path).lower())
+    return tuple((int(p), "") if p.isdigit() else (-1, p) for p in parts), str(path)
+
+
+def read_photos(paths: Sequence[Path]) -> tuple[Photo, ...]:
+    """The headers of some photos, with names that are unique without their extensions. Raises InputError."""
+    taken: set[str] = set()
+    photos = []
+    for path in paths:
+        name = path.name
+        if Path(name).stem.lower() in taken:
+            name = f"{path.resolve().parent.name}_{path.name}"
+        stem, suffix, count = Path(name).stem, path.suffix, 2
+        while Path(name).stem.lower() in taken:
+            name, count = f"{stem}_{count}{suffix}", count + 1
+        taken.add(Path(name).stem.lower())
+        photos.append(read_photo_header(path, name))
+    return tuple(photos)
+
+
+def read_photo_header(path: Path, name: str | None = None) -> Photo:
+    """Size, orientation and focal length, without decoding the picture. Raises InputError."""
+    with _opened(path) as image:
+        exif = _exif(image)
+        orientation = _orientation(exif)
+        width, height = _upright_size(image, orientation)
+        focal = exif_focal(exif, width, height)
+        make, model = (str(exif.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
+    camera = (make, model, width, height, None if focal is None else round(focal, 2))
+    return Photo(Path(path), name or Path(path).name, width, height, orientation, focal, camera)
+
+
+def exif_focal(exif: dict[int, Any], width: int, height: int) -> float | None:
+    """Focal length in pixels of a width x height picture, None where EXIF does not tell.
+
+    From the 35 mm equivalent by the ratio of diagonals, else from the focal length and the sensor's resolution.
+    """
+    film, focal_mm = _number(exif.get(_FOCAL_35MM)), _number(exif.get(_FOCAL_MM))
+    focal = None
+    if film:
+        focal = film / FILM_DIAGONAL * math.hypot(width, height)
+    elif focal_mm and (per_unit := _number(exif.get(_PLANE_X))):
+        unit = _UNIT_MM.get(int(_number(exif.get(_PLANE_UNIT)) or 2), 25.4)
+        taken = max(_number(exif.get(_PIXELS_X)) or 0, _number(exif.get(_PIXELS_Y)) or 0) or max(width, height)
+        focal = focal_mm * per_unit / unit * max(width, height) / taken
+    plausible = focal is not None and 0.2 < focal / max(width, height) < 30
+    return focal if plausible else None
+
+
+def load_photo(photo: Photo, long_side: int | None = None) -> NDArray[np.uint8]:
+    """[H, W, 3]: the whole photo decoded, upright, its longer side reduced to at most ``long_side``.
+
+    A JPEG much larger than that is decoded at a half or a quarter of its size, which costs a third of the time and
+    still reads every byte. Raises InputError for a broken or truncated photo.
+    """
+    return _decode(photo.path, long_side)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """[H, W, 3]: a picture, upright. Raises InputError."""
+    return _decode(Path(path), None)
+
+
+def write_image(image: NDArray[np.uint8], path: Path) -> None:
+    """Write [H, W, 3] by the extension (.png, .jpg, .webp, .tif), whole or not at all. Raises InputError."""
+    with atomic_file(Path(path)) as draft:
+        draft.write_bytes(encode_image(image, Path(path).suffix))
+
+
+def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes:
+    """The bytes of a picture file; JPEG at quality 97 without chroma subsampling. Raises InputError."""
+    out = BytesIO()
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": 97, "subsampling": 0},
+        "PNG": {"compress_level": 3},
+        "WEBP": {"lossless": True},
+    }
+    name = kind.get(suffix.lower())
+    if name is None:
+        raise InputError(f"{suffix or 'no extension'}: not a picture format", f"use one of {', '.join(kind)}")
+    Image.fromarray(image).save(out, name, **options.get(name, {}))
+    return out.getvalue()
+
+
+def find_duplicates(photos: Sequence[Photo]) -> list[tuple[str, ...]]:
+    """Names of photos whose files are equal byte for byte, one tuple for each such group."""
+    by_size: dict[int, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        by_size[photo.path.stat().st_size].append(photo)
+    groups: dict[bytes, list[str]] = defaultdict(list)
+    for same_size in by_size.values():
+        for photo in same_size if len(same_size) > 1 else ():
+            groups[hashlib.sha256(photo.path.read_bytes()).digest()].append(photo.name)
+    return [tuple(names) for names in groups.values() if len(names) > 1]
+
+
+def _photos_at(path: Path) -> list[Path]:
+    if path.is_dir():
+        inside = [p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()]
+        inside = [p for p in inside if not p.name.startswith(".")]
+        if not inside:
+            raise InputError(f"{path}: no photos in this folder", f"photos end in {', '.join(EXTENSIONS)}")
+        return inside
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder", "check the name")
+    if path.suffix.lower() not in EXTENSIONS:
+        raise InputError(f"{path}: not a photo", f"photos end in {', '.join(EXTENSIONS)}")
+    return [path]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open picture of an allowed format and size; whatever goes wrong in the block is the file's fault."""
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the size is checked here
+    try:
+        if Path(path).stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty", "copy it again")
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path, f"{image.width}x{image.height} pixels")
+            yield image
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "too many pixels") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file", "check the name") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it", f"chmod +r {path}") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: not a readable picture", "use JPEG, PNG, TIFF or WebP, or leave this file out"
+        ) from error
+    except Exception as error:  # decoders raise many kinds on damaged data
+        raise InputError(
+            f"{path}: the picture is damaged ({error})", "copy it again from the camera, or leave it out"
+        ) from error
+
+
+def _too_large(path: Path, what: str) -> InputError:
+    return InputError(f"{path}: {what}, more than {MAX_PIXELS // 10**6} million", "make the photo smaller")
+
+
+def _exif(image: Image.Image) -> dict[int, Any]:
+    try:
+        exif = image.getexif()
+        return {**exif, **exif.get_ifd(_EXIF)}
+    except Exception:  # a damaged EXIF block does not spoil the picture
+        return {}
+
+
+def _number(value: Any) -> float | None:
+    """A positive finite number, or None."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
+def _orientation(exif: dict[int, Any]) -> int:
+    value = int(_number(exif.get(_ORIENTATION)) or 1)
+    return value if value in _TURNS else 1
+
+
+def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """Pillow turns TIFF pictures itself and reports their size so."""
+    turned = orientation >= 5 and image.format != "TIFF"
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def _decode(path: Path, long_side: int | None) -> NDArray[np.uint8]:
+    with _opened(path) as image:
+        size = image.size
+        if long_side is not None:
+            ratio = min(1.0, long_side / max(size))
+            size = (max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio)))
+            image.draft("RGB", size)
+        image.load()
+        turn = None if image.format == "TIFF" else _TURNS.get(_orientation(_exif(image)))
+        profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
+        rgb = _eight_bit(image).convert("RGB")
+        if rgb.size != size:
+            rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        rgb = rgb if turn is None else rgb.transpose(turn)
+        return np.array(_as_srgb(rgb, profile) if profile else rgb)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Grey pictures of 16 or 32 bits or of floats as 8 bits."""
+    if not (image.mode.startswith("I") or image.mode == "F"):
+        return image
+    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    top = float(values.max(initial=0))
+    full = 65535 if image.mode.startswith("I;16") or top > 255 else 1 if image.mode == "F" and top <= 1 else 255
+    return Image.fromarray(np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8))
+
+
+def _as_srgb(rgb: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return rgb
+        return ImageCms.profileToProfile(rgb, source, ImageCms.createProfile("sRGB")) or rgb
+    except (ImageCms.PyCMSError, OSError):  # a damaged profile does not spoil the picture
+        return rgb
