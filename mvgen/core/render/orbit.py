@@ -1,0 +1,91 @@
+"""Cameras around an object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera
+from mvgen.core.geometry import Mesh, PointCloud
+
+_AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
+_FILL = 0.92  # share of the frame that the object may take
+_MOST_POINTS = 50_000
+
+
+def up_of(metadata: dict[str, Any]) -> NDArray[np.float64]:
+    """[3]: the up axis that a file's metadata names ("+Z"), else +Y."""
+    own = metadata.get("mvgen")
+    name = str((own if isinstance(own, dict) else metadata).get("up", "+Y")).lower()
+    axis = np.array(_AXES.get(name[-1:], (0, 1, 0)), np.float64)
+    return -axis if name.startswith("-") else axis
+
+
+def robust_points(shape: Mesh | PointCloud) -> NDArray[np.float64]:
+    """At most 50 000 points [N, 3] of a shape, without the few far ones where these stretch its bounds by half."""
+    points = shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points
+    points = points[:: max(1, len(points) // _MOST_POINTS)]
+    low, high = np.percentile(points, [1, 99], axis=0)
+    margin = 0.1 * (high - low)
+    core = points[((points >= low - margin) & (points <= high + margin)).all(1)]
+    if len(core) and np.linalg.norm(np.ptp(points, axis=0)) > 1.5 * np.linalg.norm(np.ptp(core, axis=0)):
+        return core
+    return points
+
+
+def look_at(eye: NDArray[np.floating], target: NDArray[np.floating], up: NDArray[np.floating]) -> NDArray[np.float64]:
+    """world_to_camera [4, 4] of a camera at eye that sees target in the middle, with up pointing up in the picture."""
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, up)
+    if np.linalg.norm(right) < 1e-6:  # straight up or down: any right will do
+        right = np.cross(forward, up[[1, 2, 0]])
+    right /= np.linalg.norm(right)
+    out = np.eye(4)
+    out[:3, :3] = [right, np.cross(forward, right), forward]
+    out[:3, 3] = -out[:3, :3] @ eye
+    return out
+
+
+def orbit_cameras(
+    points: NDArray[np.floating],
+    count: int,
+    size: tuple[int, int],
+    up: NDArray[np.floating],
+    elevation: float = 20.0,
+    azimuth: float = 30.0,
+) -> list[Camera]:
+    """``count`` cameras on a circle around points [N, 3], all at the same distance, which frames the points in each.
+
+    size: (width, height) in pixels; elevation of the cameras above the middle and azimuth of the first one, in degrees;
+    azimuth 0 looks from +Z where up is +Y, and grows counter-clockwise seen from above. The view spans 40 degrees.
+    """
+    width, height = size
+    focal = 0.5 * max(width, height) / np.tan(np.radians(20))
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    middle = (points.min(0) + points.max(0)) / 2
+    extent = max(float(np.linalg.norm(np.ptp(points, axis=0))), 1e-12)
+    front = np.array([0.0, 0, 1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
+    side = np.cross(up, front)
+    angles = np.radians(azimuth + 360 * np.arange(count) / count)
+    tilt = np.radians(elevation)
+    directions = [np.cos(tilt) * (np.cos(a) * front + np.sin(a) * side) + np.sin(tilt) * up for a in angles]
+    distance, turns = 1e-3 * extent, []
+    for direction in directions:
+        turn = look_at(middle + extent * direction, middle, up)[:3, :3]
+        local = (points - middle) @ turn.T
+        across = np.abs(local[:, :2]) * (2 * focal / (_FILL * np.array([width, height])))
+        distance = max(distance, float((across.max(1) - local[:, 2]).max()))
+        turns.append(turn)
+    digits = max(3, len(str(count - 1)))
+    return [
+        Camera(f"view_{i:0{digits}d}.png", width, height, intrinsics, _pose(turn, middle + distance * direction))
+        for i, (turn, direction) in enumerate(zip(turns, directions))
+    ]
+
+
+def _pose(turn: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = turn, -turn @ eye
+    return out
