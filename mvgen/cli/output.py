@@ -53,7 +53,9 @@ def _print_table(table: Table) -> None:
 
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     console = Console(file=sys.stderr, width=None if terminal else 500, highlight=False, emoji=False, markup=False)
-    drawn = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD if terminal else None)
+    drawn = RichTable(
+        title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD if terminal else None
+    )
     for index, name in enumerate(table.header):
         numbers = bool(table.rows) and all(isinstance(row[index], (int, float)) for row in table.rows)
         drawn.add_column(name, justify="right" if numbers else "left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -19,28 +19,48 @@ def parse_count(text: str | int) -> int:
     return int(value)
 
 
-def parse_size(text: str | tuple[int, int]) -> tuple[int, int]:
-    """``960x720`` or ``512`` (a square): width and height in pixels. Raises typer.BadParameter."""
-    if isinstance(text, tuple):
-        return text
-    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
-    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+class Size(NamedTuple):
+    """Of a picture, in pixels. As an option: ``Annotated[Size, typer.Option(parser=parse_size)] = Size(960, 720)``."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+def parse_size(text: str | Size) -> Size:
+    """``960x720``, or ``512`` for a square. Raises typer.BadParameter."""
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", str(text).strip().lower())
+    size = Size(int(match[1]), int(match[2] or match[1])) if match else Size(0, 0)
     if min(size) < 1 or max(size) > 32768:
         raise BadValue(f"{text} is not a size; write it as 960x720 or 512")
     return size
 
 
-def parse_colour(text: str | tuple[float, float, float]) -> tuple[float, float, float]:
-    """``black``, ``white``, ``#rgb`` or ``#rrggbb``: sRGB in [0, 1]. Raises typer.BadParameter."""
-    if isinstance(text, tuple):
-        return text
-    digits = {"black": "000000", "white": "ffffff"}.get(text.lower(), text.removeprefix("#"))
+class Colour(NamedTuple):
+    """sRGB in [0, 1]. As an option: ``Annotated[Colour, typer.Option(parser=parse_colour)] = BLACK``."""
+
+    red: float
+    green: float
+    blue: float
+
+    def __str__(self) -> str:
+        digits = "".join(f"{round(part * 255):02x}" for part in self)
+        return {"000000": "black", "ffffff": "white"}.get(digits, f"#{digits}")
+
+
+BLACK, WHITE = Colour(0.0, 0.0, 0.0), Colour(1.0, 1.0, 1.0)
+
+
+def parse_colour(text: str | Colour) -> Colour:
+    """``black``, ``white``, ``#rgb`` or ``#rrggbb``. Raises typer.BadParameter."""
+    digits = {"black": "000000", "white": "ffffff"}.get(str(text).lower(), str(text).removeprefix("#"))
     if re.fullmatch(r"[0-9a-fA-F]{3}", digits):
         digits = "".join(2 * d for d in digits)
     if not re.fullmatch(r"[0-9a-fA-F]{6}", digits):
         raise BadValue(f"{text} is not a colour; write it as black, white or '#rrggbb'")
-    red, green, blue = (int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4))
-    return red, green, blue
+    return Colour(*(int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)))
 
 
 class BadValue(typer.BadParameter, ValueError):

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mvgen.commands.job import Job, Report, Table
-from mvgen.commands.options import Format, Output, Settings, parse_colour, parse_count, parse_size
+from mvgen.commands.options import BLACK, Colour, Format, Output, Settings, Size, parse_colour, parse_count, parse_size
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import CannotError
 
@@ -35,8 +35,8 @@ def probe(
     settings: Settings = None,
     act: Annotated[str, typer.Option(help="What to do.")] = "copy",
     faces: Annotated[int, typer.Option(parser=parse_count, metavar="COUNT", help="How many faces.")] = 6000,
-    size: Annotated[tuple[int, int] | None, typer.Option(parser=parse_size, metavar="WxH", help="Size.")] = None,
-    colour: Annotated[str, typer.Option(parser=parse_colour, metavar="COLOUR", help="Background.")] = "black",
+    size: Annotated[Size | None, typer.Option(parser=parse_size, metavar="WxH", help="Size.")] = None,
+    colour: Annotated[Colour, typer.Option(parser=parse_colour, metavar="COLOUR", help="Background.")] = BLACK,
 ) -> Report:
     """Copy a file, or fail in a given way.
 
