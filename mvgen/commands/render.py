@@ -1,0 +1,167 @@
+"""``mvgen render``: pictures or a film of a mesh or points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mvgen.commands.job import Job, Report
+from mvgen.commands.options import WHITE, Colour, Format, Output, Size, parse_colour, parse_size
+from mvgen.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mvgen.core.camera import Camera
+    from mvgen.core.geometry import Mesh, PointCloud
+    from mvgen.core.render.frames import Look
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+FILMS = (".mp4", ".gif")
+ORBITS = {"picture": 1, "numbers": 1, "folder": 36, ".gif": 36, ".mp4": 72}  # views, where nothing else is asked for
+
+
+def render(
+    job: Job,
+    shape: Annotated[
+        str, typer.Argument(metavar="MESH|POINTS", help="GLB, glTF, PLY, OBJ, STL or OFF; - is standard input.")
+    ],
+    output: Output,
+    cameras: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|DIR", help="Views to render: a COLMAP model, transforms.json or cameras.json."),
+    ] = None,
+    orbit: Annotated[
+        int | None,
+        typer.Option(min=1, max=10000, metavar="N", help="Views on a circle.", show_default="1; 36 frames; 72 in .mp4"),
+    ] = None,
+    size: Annotated[
+        Size | None,
+        typer.Option(
+            parser=parse_size,
+            metavar="WxH",
+            help="Pixels of a view.",
+            show_default="960x720; 480x360 in a sheet; the cameras' own",
+        ),
+    ] = None,
+    what: Annotated[
+        Literal["color", "depth", "normal", "alpha", "id"],
+        typer.Option(help="What to show; depth has near points bright."),
+    ] = "color",
+    background: Annotated[
+        Colour | None,
+        typer.Option(
+            parser=parse_colour,
+            metavar="COLOUR",
+            help="black, white or #rrggbb.",
+            show_default="transparent; white in .jpg and films",
+        ),
+    ] = None,
+    elevation: Annotated[
+        float, typer.Option(min=-90, max=90, metavar="DEGREES", help="How far above the horizon an orbit looks from.")
+    ] = 20.0,
+    azimuth: Annotated[
+        float, typer.Option(metavar="DEGREES", help="Where an orbit begins: 0 is in front, 90 to the right.")
+    ] = 30.0,
+    format: Format = None,
+) -> Report:
+    """Pictures or a film of a mesh or points.
+
+    The output tells the kind: a picture (.png, .jpg, .webp; several views make a contact sheet), a folder of frames,
+    a film (.mp4, .gif), or .npz with one view's numbers (depth, normals, face numbers, camera). Textures and colours
+    are shown unlit; a mesh without them looks like clay. Frames of --cameras carry the names of the cameras' pictures.
+
+    Examples:
+      mvgen render scene.glb -o scene.png
+      mvgen render scene.glb -o turn.mp4 --background white
+      mvgen render scene.glb -o frames/ --cameras scene/ --what depth
+    """
+    from mvgen.core.io.cameras import read_cameras
+    from mvgen.core.io.meshes import load_any
+    from mvgen.core.render.frames import Look, fit_camera
+    from mvgen.core.render.orbit import orbit_cameras, robust_points, up_of
+
+    kind = _kind(output, format)
+    if cameras is not None and orbit is not None:
+        raise UsageError("--cameras and --orbit both name the views", "give one of them")
+    job.check(output, _format(output, format), folder=kind == "folder")
+    loaded = load_any(job.read(shape, "mesh or point file"))
+    if cameras is None:
+        count = orbit or ORBITS[kind]
+        size = size or (Size(480, 360) if kind == "picture" and count > 1 else Size(960, 720))
+        views = orbit_cameras(robust_points(loaded), count, size, up_of(loaded.metadata), elevation, azimuth)
+    else:
+        found = read_cameras(job.read(cameras, "camera file", folder=True))
+        views = found if size is None else [fit_camera(c, size) for c in found]
+    opaque = kind in FILMS or _suffix(output, format) in (".jpg", ".jpeg")
+    look = Look(what, WHITE if background is None and opaque else background)
+    _write(job, kind, output, format, loaded, views, look)
+    return Report(
+        data={"what": what, "views": len(views), "size": [views[0].width, views[0].height]},
+        lines=(f"{output}: {len(views)} view{'s' * (len(views) > 1)} of {views[0].width} x {views[0].height}",),
+    )
+
+
+def _suffix(output: str, format: str | None) -> str:
+    return f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower()
+
+
+def _format(output: str, format: str | None) -> str | None:
+    return format or ("png" if output == "-" else None)
+
+
+def _kind(output: str, format: str | None) -> str:
+    """picture, numbers, folder, or the extension of a film."""
+    suffix = _suffix(output, _format(output, format))
+    if output != "-" and (output.endswith("/") or Path(output).is_dir() or (not suffix and not Path(output).exists())):
+        if format is not None:
+            raise UsageError("frames in a folder are PNG files", "leave --format out")
+        return "folder"
+    if suffix in PICTURES:
+        return "picture"
+    if suffix == ".npz":
+        return "numbers"
+    if suffix in FILMS:
+        return suffix
+    raise UsageError(
+        f"{output}: cannot write views as {suffix or 'this'}", "use .png, .jpg, .webp, .mp4, .gif, .npz or a folder/"
+    )
+
+
+def _write(
+    job: Job,
+    kind: str,
+    output: str,
+    format: str | None,
+    shape: Mesh | PointCloud,
+    cameras: list[Camera],
+    look: Look,
+) -> None:
+    from mvgen.core.io.images import encode_image
+    from mvgen.core.io.video import write_video
+    from mvgen.core.render import frames as f
+    from mvgen.core.render.pictures import sheet
+
+    def folder(draft: Path) -> None:
+        names = f.frame_names(cameras)
+        for name, frame in zip(names, f.frames(shape, cameras, look, job.progress)):
+            (draft / f"{name}.png").write_bytes(encode_image(frame, ".png"))
+
+    def picture(draft: Path) -> None:
+        tiles = list(f.frames(shape, cameras, look, job.progress))
+        draft.write_bytes(encode_image(tiles[0] if len(tiles) == 1 else sheet(tiles), draft.suffix))
+
+    def numbers(draft: Path) -> None:
+        f.save_buffers(next(f.buffers(shape, cameras, job.progress)), cameras[0], draft)
+
+    def film(draft: Path) -> None:
+        write_video(f.frames(shape, f.same_size(cameras), look, job.progress), draft)
+
+    if kind == "folder":
+        job.write_folder(output, folder)
+        return
+    if kind == "numbers" and len(cameras) > 1:
+        raise UsageError(
+            f"{output}: .npz holds one view, not {len(cameras)}", "give a camera file with one view, or --orbit 1"
+        )
+    job.write(output, {"picture": picture, "numbers": numbers}.get(kind, film), _format(output, format))
