@@ -78,16 +78,12 @@ def read_scene_folder(folder: Path) -> Scene:
     folder = Path(folder)
     model = read_camera_model(folder)
     if np.any(model.distortion):
-        raise InputError(
-            f"{folder}: the pictures have lens distortion", "undistort them first (colmap image_undistorter)"
-        )
+        raise InputError(f"{folder}: the pictures have lens distortion", "undistort them first")
     views = tuple(View(c, folder / "images" / c.name) for c in model.cameras)
     for view in views:
         header = read_photo_header(view.image_path)
         if (header.width, header.height) != (view.camera.width, view.camera.height):
-            raise InputError(
-                f"{view.image_path}: not of the size that its camera says", "keep pictures and cameras together"
-            )
+            raise InputError(f"{view.image_path}: not of the size that its camera says", "export the folder again")
     return Scene(views, model.points, model.tracks)
 
 
@@ -99,7 +95,9 @@ def write_scene_folder(scene: Scene, folder: Path, replace: bool = False) -> Non
     with atomic_folder(Path(folder), replace) as draft:
         (draft / "images").mkdir()
         for view in scene.views:
-            (draft / "images" / view.camera.name).write_bytes(view.image_path.read_bytes())
+            target = draft / "images" / view.camera.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(view.image_path.read_bytes())
         (draft / "sparse" / "0").mkdir(parents=True)
         _write_colmap(scene, draft / "sparse" / "0")
         (draft / "transforms.json").write_text(transforms_json(scene))
@@ -153,7 +151,7 @@ def _read_json(path: Path) -> CameraModel:
             found = [_nerfstudio_frame(data, frame, path) for frame in data["frames"]]
         else:
             raise InputError(f"{path}: holds no cameras", 'it should have "frames" (nerfstudio) or "views"')
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, np.linalg.LinAlgError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, np.linalg.LinAlgError) as error:
         raise InputError(
             f"{path}: a camera is incomplete or malformed ({error!r})", "export the cameras again"
         ) from error
@@ -180,7 +178,7 @@ def _nerfstudio_frame(data: dict[str, Any], frame: dict[str, Any], path: Path) -
     else:
         fx = fy = width / 2 / math.tan(float(both["camera_angle_x"]) / 2)
     cx, cy = float(both.get("cx", width / 2)), float(both.get("cy", height / 2))
-    to_camera = np.linalg.inv(_matrix(frame["transform_matrix"], 4) @ _FLIP)
+    to_camera = np.linalg.inv(_matrix(frame["transform_matrix"], 4) @ _FLIP).astype(np.float64)
     camera = Camera(name, width, height, _intrinsics(fx, fy, cx, cy), to_camera)
     return camera, [float(both.get(key, 0)) for key in ("k1", "k2", "p1", "p2")]
 
@@ -222,6 +220,8 @@ def _check(path: Path, camera: Camera, lens: list[float]) -> None:
         problem = "no positive focal length"
     elif not (np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0):
         problem = "a matrix that is no rotation"
+    elif not camera.name or Path(camera.name).is_absolute() or ".." in Path(camera.name).parts:
+        problem = "a name that leads out of its folder"
     if problem:
         raise InputError(f"{path}: camera {camera.name} has {problem}", "export the cameras again")
 
@@ -390,7 +390,7 @@ def _text_lenses(path: Path) -> dict[int, _Lens]:
 def _text_shots(path: Path) -> list[_Shot]:
     lines = list(_lines(path))
     shots = []
-    for words, seen in zip(lines[::2], lines[1::2] + [[]]):  # every second line lists observations and may be empty
+    for words, seen in zip(lines[::2], [*lines[1::2], []]):  # every second line lists observations and may be empty
         if not words:
             continue
         numbers = [float(w) for w in words[1:8]]

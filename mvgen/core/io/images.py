@@ -61,6 +61,7 @@ class Photo:
     orientation: int
     focal_px: float | None
     camera: tuple[str, str, int, int, float | None]
+    untouched: bool = False  # an upright sRGB JPEG: its file can stand for its picture
 
 
 def find_photos(inputs: Iterable[Path]) -> list[Path]:
@@ -106,8 +107,10 @@ def read_photo_header(path: Path, name: str | None = None) -> Photo:
         width, height = _upright_size(image, orientation)
         focal = exif_focal(exif, width, height)
         make, model = (str(exif.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
+        untouched = image.format == "JPEG" and image.mode == "RGB" and not image.info.get("icc_profile")
     camera = (make, model, width, height, None if focal is None else round(focal, 2))
-    return Photo(Path(path), name or Path(path).name, width, height, orientation, focal, camera)
+    plain = untouched and orientation == 1
+    return Photo(Path(path), name or Path(path).name, width, height, orientation, focal, camera, plain)
 
 
 def exif_focal(exif: dict[int, Any], width: int, height: int) -> float | None:

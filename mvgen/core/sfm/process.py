@@ -1,0 +1,90 @@
+"""Running a part of the work in a child process that may crash without harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.errors import CannotError
+from mvgen.core.progress import Progress
+
+WORKER = (sys.executable, "-P", "-m", "mvgen.core.sfm.worker")
+_LOG_PREFIX = re.compile(r"^[IWEF]\d{4,8} [\d:.]+ +\d+ ")
+
+
+def run_worker(
+    request: dict[str, Any], folder: Path, progress: Progress, command: tuple[str, ...] = WORKER
+) -> dict[str, NDArray[Any]]:
+    """The arrays that ``command request.json result.npz`` makes of a request, all files kept in ``folder``.
+
+    The child reports on its standard output, one line for each call of ``progress`` (``stage NAME``, ``note TEXT``);
+    its standard error goes to a log file. It is ended with all its children when this function is left in any way,
+    and it ends by itself when this process dies, as its standard input closes then. Raises CannotError, with the end
+    of the log, when it crashes.
+    """
+    asked, answer, log = folder / "request.json", folder / "result.npz", folder / "worker.log"
+    asked.write_text(json.dumps(request))
+    answer.unlink(missing_ok=True)
+    with log.open("wb") as log_file:
+        child = subprocess.Popen(
+            [*command, str(asked), str(answer)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": _python_path()},
+        )
+        try:
+            assert child.stdout is not None
+            _relay(child.stdout, progress)
+            code = child.wait()
+        finally:
+            _end(child)
+    if code != 0 or not answer.exists():
+        raise _crashed(code, log)
+    with np.load(answer, allow_pickle=False) as data:
+        return dict(data)
+
+
+def _python_path() -> str:
+    """Lets the child import mvgen from where this process has it."""
+    root = str(Path(__file__).resolve().parents[3])
+    return os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
+
+
+def _relay(lines: BinaryIO, progress: Progress) -> None:
+    for raw in lines:
+        kind, _, text = raw.decode(errors="replace").rstrip("\n").partition(" ")
+        if kind == "stage":
+            progress.stage(text)
+        elif kind == "note":
+            progress.note(text)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _crashed(code: int, log: Path) -> CannotError:
+    lines = [_LOG_PREFIX.sub("", line).strip() for line in log.read_text(errors="replace").splitlines()]
+    tail = next((line for line in reversed(lines) if line and not line.startswith("@")), "no message")
+    if code == -signal.SIGKILL:
+        return CannotError(
+            "finding the cameras was killed from outside, perhaps for lack of memory", "use fewer photos"
+        )
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return CannotError(f"finding the cameras broke down ({how}): {tail[:300]}", "try again with fewer or other photos")
