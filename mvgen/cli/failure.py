@@ -25,14 +25,14 @@ class Failure:
         return {"error": self.message, "hint": self.hint, "exit_code": self.exit_code}
 
 
-def explain(error: BaseException) -> Failure:
-    """What to tell about an error."""
+def explain(error: BaseException, command: str = "mvgen") -> Failure:
+    """What to tell about an error; ``command`` (``mvgen render``) is where its help is found."""
     if isinstance(error, MvgenError):
         return Failure(error.message, error.hint, int(error.exit_code))
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted", None, int(ExitCode.INTERRUPTED))
     if hasattr(error, "format_message"):
-        return _usage(error)
+        return _usage(error, command)
     if isinstance(error, MemoryError):
         return Failure(
             "not enough memory", "use fewer or smaller inputs, or close other programs", int(ExitCode.CANNOT)
@@ -44,9 +44,9 @@ def explain(error: BaseException) -> Failure:
     return Failure(f"internal: {what}", "run again with --debug to see where", int(ExitCode.CANNOT))
 
 
-def _usage(error: BaseException) -> Failure:
+def _usage(error: BaseException, command: str) -> Failure:
     """The parser's errors, in our words: no capital, no full stop, the way to the help."""
     message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "mvgen"
+    command = context.command_path if context is not None else command
     return Failure(message[:1].lower() + message[1:], f"{command} --help", int(ExitCode.USAGE))

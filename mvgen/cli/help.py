@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 from typer.core import TyperCommand
@@ -14,6 +15,9 @@ class HelpfulCommand(TyperCommand):
     """A command whose docstring may end with ``Examples:`` and lines that keep their breaks."""
 
     shared: frozenset[str] = frozenset()
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         whole, self.help = self.help, inspect.cleandoc(self.help or "").partition(_EXAMPLES)[0].rstrip()
@@ -42,6 +46,8 @@ class HelpfulCommand(TyperCommand):
 
 
 def _record(param: Any, ctx: Any) -> tuple[str, str]:
-    """A parameter's name and help; an argument's name needs no type beside it."""
+    """A parameter's name and help, without the type beside an argument or the brackets around a default in words."""
     name, text = param.get_help_record(ctx)
-    return (name.partition(" <")[0] if param.param_type_name == "argument" else name), text
+    if param.param_type_name == "argument":
+        name = name.partition(" <")[0]
+    return name, re.sub(r"\[default: \((.*)\)", r"[default: \1", text)

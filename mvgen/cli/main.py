@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from mvgen.cli.call import Call, check_call, read_call
@@ -34,7 +35,10 @@ def _run(call: Call) -> int:
         return task
     from mvgen.cli.output import print_report, write_json
     from mvgen.cli.run import run
+    from mvgen.core.io.atomic import check_target
 
+    if call.json not in (None, "-"):
+        check_target(Path(str(call.json)))
     outcome = run(task)
     if not outcome.quiet:
         print_report(outcome.report)
@@ -53,7 +57,7 @@ def _fail(error: BaseException, call: Call) -> int:
         import traceback
 
         traceback.print_exception(error)
-    failure = explain(error)
+    failure = explain(error, " ".join(["mvgen", *call.arguments[:1]]))
     with contextlib.suppress(OSError):
         print(failure.text, file=sys.stderr, flush=True)
     if call.json:

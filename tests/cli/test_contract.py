@@ -92,6 +92,7 @@ def test_verbose_explains(box: Box) -> None:
         (["probe", "folder", "-o", "out.ply"], 3, "folder: is a folder, not a mesh", "name a mesh"),
         (["probe", "in.ply", "-o", "folder"], 3, "folder: is a folder", "name a file"),
         (["probe", "in.ply", "-o", "none/out.ply"], 3, "its folder does not exist", "mkdir -p none"),
+        (["probe", "in.ply", "-o", "out.ply", "--json=none/r.json"], 3, "none/r.json: its folder", "mkdir -p none"),
         (["probe", "in.ply", "-o", "in.ply", "--no-overwrite"], 3, "in.ply: exists already", "another name"),
         (["probe", "in.ply", "-o", "out.ply", "--act", "cannot"], 1, "photos do not overlap", "take more"),
         (["probe", "in.ply", "-o", "out.ply", "--act", "crash"], 1, "internal: ZeroDivisionError: oops", "--debug"),
@@ -184,6 +185,13 @@ def test_terminals_carry_no_data(box: Box) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_full_disk_is_told(box: Box) -> None:
+    done = box.probe("in.ply", "-o", "/dev/full", "--format", "ply")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: the disk is full\nhint: ")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["probe", "--help"], ["probe", "in.ply", "-o", "o.ply", "--json"]])
