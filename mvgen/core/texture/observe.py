@@ -1,0 +1,170 @@
+"""What each photo sees of a surface: depth, which pixels to believe, how well it sees each face, and which colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera
+from mvgen.core.errors import InputError
+from mvgen.core.progress import Progress
+from mvgen.core.scene import View
+from mvgen.core.texture.surface import Surface
+
+DEPTH_SIDE = 1600  # pixels of the longer side of a depth map, at most
+SLACK = 0.005  # of the bounding box's diagonal: how far behind the depth map a point still counts as seen
+JUMP = 0.01  # of the diagonal: a step in depth between neighbouring pixels that is an edge
+EDGE_PIXELS = (1.5, 4.5)  # pixels this near to an edge are not believed at all; this far, fully
+LEAST_TRUST = 1e-4  # so that a doubtful pixel still beats none
+MIN_COSINE = 0.1  # between a face's normal and the way to the camera
+BACK_SIDE = 0.01  # of the quality: a photo of a face's back, for open and doubled surfaces
+BLUR = 2.0  # pixels, standard deviation of the photo from which surface colours are compared
+CORNERS = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4]]) / 6  # where a face is tested
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """The surface in one photo.
+
+    points [P, 3] float32: (x * z, y * z, z) in the photo's pixels; depth, trust [h, w] float32 at up to DEPTH_SIDE;
+    image [H, W, 3] uint8; slack: in scene units.
+    """
+
+    points: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    trust: NDArray[np.float32]
+    image: NDArray[np.uint8]
+    slack: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What all photos see: quality [F, V] float32, the believable pixels that a face covers, 0 where hidden;
+    colours [P, V, 3] float32 (0..255) at the points, and believed [P, V] bool, where they can be compared."""
+
+    quality: NDArray[np.float32]
+    colours: NDArray[np.float32]
+    believed: NDArray[np.bool_]
+
+
+def look(surface: Surface, view: View) -> Look:
+    """Raises InputError if the picture cannot be read or has another size than its camera."""
+    from mvgen.kernels.texture import depth_map
+
+    camera, image = view.camera, _read(view)
+    small = camera.fitted(DEPTH_SIDE)
+    slack, jump = SLACK * _diagonal(surface), JUMP * _diagonal(surface)
+    depth = depth_map(_projected(surface, small), surface.faces, small.width, small.height)
+    return Look(_projected(surface, camera), depth, _trust(depth, jump), image, slack)
+
+
+def observe(surface: Surface, views: Sequence[View], progress: Progress) -> Sight:
+    """Look through every photo once, one at a time."""
+    import cv2
+
+    quality = np.zeros((len(surface.faces), len(views)), np.float32)
+    colours = np.zeros((len(surface.points), len(views), 3), np.float32)
+    believed = np.zeros((len(surface.points), len(views)), bool)
+    point_normals = _point_normals(surface)
+    for k, view in enumerate(views):
+        seen = look(surface, view)
+        quality[:, k] = _face_quality(surface, view.camera, seen)
+        pixels = seen.points[:, :2] / np.maximum(seen.points[:, 2:], 1e-6)
+        trust = _trust_at(seen, pixels, seen.points[:, 2])
+        cosine = _cosine(surface.points, point_normals, view.camera)
+        believed[:, k] = (trust > 0.9) & (cosine > 0.3)
+        colours[:, k] = _sampled(cv2.GaussianBlur(seen.image, (0, 0), BLUR), pixels)
+        progress.advance()
+    return Sight(quality, colours, believed)
+
+
+def _read(view: View) -> NDArray[np.uint8]:
+    import cv2
+
+    image = cv2.imread(str(view.image_path), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise InputError(f"{view.image_path}: cannot be read as a picture", hint="give the photos of the scene")
+    if image.shape[:2] != (view.camera.height, view.camera.width):
+        raise InputError(
+            f"{view.image_path}: has {image.shape[1]}x{image.shape[0]} pixels, its camera "
+            f"{view.camera.width}x{view.camera.height}",
+            hint="use the pictures that belong to the cameras",
+        )
+    return image.astype(np.uint8, copy=False)
+
+
+def _diagonal(surface: Surface) -> float:
+    return float(np.linalg.norm(np.ptp(surface.points, axis=0)))
+
+
+def _projected(surface: Surface, camera: Camera) -> NDArray[np.float32]:
+    """[P, 3]: (x * z, y * z, z)."""
+    matrix = camera.intrinsics @ camera.world_to_camera[:3]
+    points = np.einsum("pj,ij->pi", surface.points, matrix[:, :3]) + matrix[:, 3]
+    return points.astype(np.float32)
+
+
+def _trust(depth: NDArray[np.float32], jump: float) -> NDArray[np.float32]:
+    """[h, w] from LEAST_TRUST near depth edges and the picture's border to 1 inside.
+
+    Geometry and cameras are a little off, so pixels near an edge may show what is beside the surface.
+    """
+    import cv2
+
+    from mvgen.kernels.texture import EMPTY
+
+    ring = cv2.copyMakeBorder(depth, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=float(EMPTY))
+    window = np.ones((3, 3), np.uint8)
+    smooth = ((cv2.dilate(ring, window) - cv2.erode(ring, window)) < jump).astype(np.uint8)
+    distance = cv2.distanceTransform(smooth, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    ramp = np.clip((distance - EDGE_PIXELS[0]) / (EDGE_PIXELS[1] - EDGE_PIXELS[0]), 0, 1)
+    return np.maximum(ramp * ramp, LEAST_TRUST).astype(np.float32)
+
+
+def _trust_at(seen: Look, pixels: NDArray[Any], z: NDArray[Any]) -> NDArray[np.float32]:
+    """[...]: trust at photo pixels [..., 2] with depth z [...], 0 where outside or hidden."""
+    rows, columns = seen.depth.shape
+    ratio = np.array([columns / seen.image.shape[1], rows / seen.image.shape[0]])
+    cell = np.floor(np.clip(pixels * ratio, -1, [columns, rows])).astype(np.int32)
+    inside = (z > 0) & (cell >= 0).all(-1) & (cell < [columns, rows]).all(-1)
+    column, row = np.where(inside, cell[..., 0], 0), np.where(inside, cell[..., 1], 0)
+    return np.where(inside & (z <= seen.depth[row, column] + seen.slack), seen.trust[row, column], 0)
+
+
+def _face_quality(surface: Surface, camera: Camera, seen: Look) -> NDArray[np.float32]:
+    """[F]: pixels covered by each face, times the believed part of it."""
+    corners = seen.points[surface.faces]
+    front = corners[..., 2].min(1) > 0
+    pixels = corners[..., :2] / np.maximum(corners[..., 2:], 1e-6)
+    first, second = pixels[:, 1] - pixels[:, 0], pixels[:, 2] - pixels[:, 0]
+    covered = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+    tests = np.einsum("ck,fkj->fcj", CORNERS, corners)
+    trust = _trust_at(seen, tests[..., :2] / np.maximum(tests[..., 2:], 1e-6), tests[..., 2]).mean(1)
+    cosine = _cosine(surface.points[surface.faces].mean(1), surface.normals, camera)
+    side = np.where(cosine > MIN_COSINE, 1, np.where(cosine < -MIN_COSINE, BACK_SIDE, 0))
+    return np.where(front, covered * trust * side, 0).astype(np.float32)
+
+
+def _cosine(points: NDArray[Any], normals: NDArray[Any], camera: Camera) -> NDArray[np.float64]:
+    way = camera.centre - points
+    return np.einsum("pi,pi->p", way, normals) / np.maximum(np.linalg.norm(way, axis=1), 1e-12)
+
+
+def _point_normals(surface: Surface) -> NDArray[np.float64]:
+    """[P, 3]: mean of the normals around each point, by area."""
+    count = len(surface.points)
+    weighted = np.repeat(surface.normals * surface.areas[:, None], 3, axis=0)
+    total = [np.bincount(surface.faces.reshape(-1), weighted[:, k], minlength=count) for k in range(3)]
+    normals = np.stack(total, axis=1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+
+
+def _sampled(image: NDArray[np.uint8], pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Colours [N, 3] at pixels [N, 2], bilinear, clamped to the picture."""
+    from mvgen.kernels.texture import bilinear
+
+    return bilinear(image, pixels.astype(np.float32))
