@@ -101,7 +101,9 @@ def undistort_picture(path: Path, lens: Lens) -> float:
 
         x, y = np.meshgrid(np.arange(lens.width) + 0.5, np.arange(lens.height) + 0.5)
         where = (lens.distort(np.stack([x, y], -1), focal) - 0.5).astype(np.float32)
-        image = cv2.remap(read_image(path), where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        image = cv2.remap(
+            read_image(path), where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
         path.write_bytes(encode_image(np.asarray(image, np.uint8), path.suffix))
     return focal
 
@@ -123,5 +125,5 @@ def _prepare(photo: Photo, folder: Path, long_side: int, camera: int) -> Picture
 def _border(width: int, height: int) -> NDArray[np.float64]:
     """[N, 2]: pixel centres around a picture."""
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-    sides = [(x, 0.5), (x, height - 0.5), (0.5, y), (width - 0.5, y)]
-    return np.concatenate([np.stack(np.broadcast_arrays(a, b), -1) for a, b in sides]).astype(np.float64)
+    sides = [(x, 0 * x + 0.5), (x, 0 * x + height - 0.5), (0 * y + 0.5, y), (0 * y + width - 0.5, y)]
+    return np.concatenate([np.stack(side, -1) for side in sides]).astype(np.float64)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress
 
 WORKER = (sys.executable, "-P", "-m", "mvgen.core.sfm.worker")
-_LOG_PREFIX = re.compile(r"^[IWEF]\d{4,8} [\d:.]+ +\d+ ")
+_LOG_PREFIX = re.compile(r"^[EF]\d{4,8} [\d:.]+ +\d+ ")
+_CHATTER = re.compile(r"^([IW]\d{4,8} |@|\*\*\*|PC: )")
 
 
 def run_worker(
@@ -61,7 +62,7 @@ def _python_path() -> str:
     return os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
 
 
-def _relay(lines: BinaryIO, progress: Progress) -> None:
+def _relay(lines: IO[bytes], progress: Progress) -> None:
     for raw in lines:
         kind, _, text = raw.decode(errors="replace").rstrip("\n").partition(" ")
         if kind == "stage":
@@ -80,8 +81,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _crashed(code: int, log: Path) -> CannotError:
-    lines = [_LOG_PREFIX.sub("", line).strip() for line in log.read_text(errors="replace").splitlines()]
-    tail = next((line for line in reversed(lines) if line and not line.startswith("@")), "no message")
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    telling = [line for line in lines if line and not _CHATTER.match(line)]
+    tail = _LOG_PREFIX.sub("", telling[-1]) if telling else "no message"
     if code == -signal.SIGKILL:
         return CannotError(
             "finding the cameras was killed from outside, perhaps for lack of memory", "use fewer photos"

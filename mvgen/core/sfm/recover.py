@@ -114,7 +114,7 @@ def _evidence(photos: Sequence[Photo], pictures: list[Picture], answer: dict[str
 
 def _scene(pictures: list[Picture], answer: dict[str, NDArray[Any]]) -> Scene:
     """Undistorts the pictures of registered photos and removes the others."""
-    views = []
+    views: list[View] = []
     number = np.full(len(pictures), -1, np.int32)  # of a photo among the views
     for i, picture in enumerate(pictures):
         if answer["group"][i] != 0:

@@ -12,6 +12,7 @@ from mvgen.core.errors import CannotError
 
 FEW_FEATURES = 60
 MIN_MATCHES = 15
+FLAT, FLAT_AND_FAILED = 0.97, 0.8  # share of a pair's matches that one homography explains
 TURN_TOLERANCE = 0.03  # how far a homography may be from a rotation, as its largest over its smallest singular value
 
 
@@ -56,18 +57,17 @@ def judge(evidence: Evidence) -> tuple[Verdict, ...]:
 def refuse_hopeless(evidence: Evidence) -> None:
     """Raise CannotError, saying why, when no cameras were found or when those found cannot be trusted."""
     found = bool((evidence.group == 0).any())
-    if evidence.features.max(initial=0) < FEW_FEATURES or np.median(evidence.features) < FEW_FEATURES / 2:
-        if not found:
-            raise CannotError(
-                f"the photos show too little texture: at most {evidence.features.max(initial=0)} features in a photo",
-                "take sharper photos with more light, or put something with a pattern into the scene",
-            )
+    if not found and np.median(evidence.features) < FEW_FEATURES:
+        raise CannotError(
+            f"the photos show too little texture: {int(np.median(evidence.features))} features in the median photo",
+            "take sharper photos with more light, or put something with a pattern into the scene",
+        )
     best = _best_pair(evidence)
     if best is None or evidence.matches[best] < MIN_MATCHES:
         if not found:
             raise _unrelated(evidence, best)
         return
-    flat = evidence.pair_share > 0.8
+    flat = evidence.pair_share > (FLAT if found else FLAT_AND_FAILED)
     if not len(flat) or flat.mean() < 0.9:
         if not found:
             raise _too_weak(evidence, best)

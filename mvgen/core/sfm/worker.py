@@ -1,4 +1,6 @@
-"""Structure from motion by pycolmap, in a process of its own: ``python -m mvgen.core.sfm.worker request.json result.npz``.
+"""Structure from motion by pycolmap, in a process of its own.
+
+    python -m mvgen.core.sfm.worker request.json result.npz
 
 pycolmap is imported nowhere else: it exports its own copies of zlib, libpng and others, which corrupt the heap of a
 process that uses those. This process writes no pictures. Every random number comes from the seed, images get their
@@ -7,6 +9,7 @@ ids in the order given, and mapping runs on one thread, so that the result does 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -24,12 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.sfm.pairs import choose_pairs
-from mvgen.core.sfm.selfcalibration import guess_focal
+from mvgen.core.sfm.selfcalibration import Matches, guess_focal
 
 EXHAUSTIVE = 40  # up to so many photos every pair is matched
 MANY = 24  # above so many photos a quick attempt comes first
 ENOUGH_POINTS = 300
 MIN_MATCHES = 15  # verified matches that make a pair
+FLAT = 0.97  # share of matches on one plane from which on the rest counts as noise
+EXIF_TOLERANCE = 1.03  # refined focal lengths must lower the error of a small model by more than this
 DEFAULT_FOCAL = 1.1  # times the longer side, where nothing is known
 
 
@@ -217,29 +222,34 @@ def top_descriptors(job: Job, database: Path, count: int = 256) -> tuple[list[ND
 
 
 def map_photos(job: Job, attempt: Attempt, database: Path, folder: Path, planar: bool, clear: bool) -> list[Any]:
-    """Models, largest first. Focal lengths are refined, except where the photos cannot tell them better than EXIF."""
+    """Models, largest first. Focal lengths are refined, except where the photos cannot tell them."""
     known = all(p["focal"] for p in job.pictures)
     count = len(job.names)
-    if (count == 2 or planar) and (known or not clear):
-        return reconstruct(job, attempt, database, folder / "fixed", refine=False)
-    models = reconstruct(job, attempt, database, folder / "refined", refine=True)
-    if count == 3 and known:
-        fixed = reconstruct(job, attempt, database, folder / "fixed", refine=False)
-        if fixed and (not models or not is_better(models[0], fixed[0])):
-            job.note("focal length kept as EXIF has it")
-            return fixed
+    refine = not ((count == 2 or planar) and (known or not clear))
+    models = reconstruct(job, attempt, database, folder / "models", refine)
+    if refine and known and models and models[0].num_reg_images() <= 3:
+        models[0] = prefer_exif(job, models[0])
     return models
 
 
-def is_better(refined: Any, fixed: Any) -> bool:
-    """Whether refining the focal length of a small model explains the photos clearly better than EXIF's does.
+def prefer_exif(job: Job, model: Any) -> Any:
+    """A small model with the focal lengths of EXIF, where these explain its tracks almost as well as refined ones.
 
-    Three photos fit many focal lengths almost equally well, and noise then decides; EXIF is within a few per cent.
+    Three photos fit many focal lengths nearly equally well, and noise would decide; EXIF is mostly within a few per
+    cent, and where it is not the error rises by much more than this tolerance.
     """
-    if refined.num_reg_images() != fixed.num_reg_images():
-        return bool(refined.num_reg_images() > fixed.num_reg_images())
-    lower = refined.compute_mean_reprojection_error() < 0.98 * fixed.compute_mean_reprojection_error()
-    return bool(lower or refined.compute_num_observations() > 1.05 * fixed.compute_num_observations())
+    trial = copy.deepcopy(model)
+    focal = {p["name"]: p["focal"] for p in job.pictures}
+    for key in trial.reg_image_ids():
+        image = trial.image(key)
+        camera = trial.camera(image.camera_id)
+        camera.params = [focal[image.name], camera.width / 2, camera.height / 2, 0]
+    adjust(trial, refine=False)
+    if trial.compute_mean_reprojection_error() > EXIF_TOLERANCE * model.compute_mean_reprojection_error():
+        return model
+    job.note("the focal length is kept as EXIF has it")
+    polish(trial, refine=False)
+    return trial
 
 
 def reconstruct(job: Job, attempt: Attempt, database: Path, folder: Path, refine: bool) -> list[Any]:
@@ -251,7 +261,7 @@ def reconstruct(job: Job, attempt: Attempt, database: Path, folder: Path, refine
     ordered = sorted(models.items(), key=lambda m: (-m[1].num_reg_images(), -m[1].num_points3D(), m[0]))
     found = [model for _, model in ordered]
     for model in found[:1]:
-        polish(job, model, refine)
+        polish(model, refine)
     return found
 
 
@@ -278,22 +288,34 @@ def mapper_options(job: Job, attempt: Attempt, refine: bool) -> Any:
     return options
 
 
-def polish(job: Job, model: Any, refine: bool) -> None:
+def polish(model: Any, refine: bool) -> None:
     """Robust bundle adjustment of everything, then without the points that fit badly or hardly have depth."""
     import pycolmap
 
-    pixel = max(max(c.width, c.height) for c in model.cameras.values()) / 1024
+    for _ in range(2):
+        adjust(model, refine)
+        pycolmap.ObservationManager(model).filter_all_points3D(2.5 * pixel_scale(model), 1.5)
+    model.update_point_3d_errors()
+
+
+def adjust(model: Any, refine: bool) -> None:
+    """Bundle adjustment with a Cauchy loss."""
+    import pycolmap
+
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_focal_length = options.refine_extra_params = refine
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = 0.5 * pixel
+    options.ceres.loss_function_scale = 0.5 * pixel_scale(model)
     options.ceres.solver_options.num_threads = 1
-    for _ in range(2):
-        pycolmap.bundle_adjustment(model, options)
-        model.update_point_3d_errors()
-        pycolmap.ObservationManager(model).filter_all_points3D(2.5 * pixel, 1.5)
+    options.ceres.solver_options.function_tolerance = 1e-8
+    pycolmap.bundle_adjustment(model, options)
     model.update_point_3d_errors()
+
+
+def pixel_scale(model: Any) -> float:
+    """Tolerances in pixels are meant for a picture 1024 wide."""
+    return max(max(c.width, c.height) for c in model.cameras.values()) / 1024
 
 
 # ---------------------------------------------------------------- what the matches tell
@@ -345,14 +367,14 @@ def matched_pixels(db: Any, names: list[str], a: int, b: int, geometry: Any) -> 
     return points[0][matches[:, 0]], points[1][matches[:, 1]]
 
 
-def homography_share(pixels: tuple[NDArray[Any], NDArray[Any]], homography: NDArray[Any] | None) -> float:
-    """Share of the matches that the homography (first to second photo) explains within 4 pixels."""
-    if homography is None or not len(pixels[0]):
-        return 0.0
-    moved = np.concatenate([pixels[0], np.ones((len(pixels[0]), 1))], 1) @ np.asarray(homography).T
+def homography_share(
+    pixels: tuple[NDArray[np.float64], NDArray[np.float64]], homography: NDArray[np.float64], tolerance: float
+) -> float:
+    """Share of the matches that the homography (first to second photo) explains within some pixels."""
+    moved = np.concatenate([pixels[0], np.ones((len(pixels[0]), 1))], 1) @ homography.T
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.linalg.norm(moved[:, :2] / moved[:, 2:] - pixels[1], axis=1)
-    return float(np.mean(error < 4))
+    return float(np.mean(error < tolerance))
 
 
 def pair_homographies(job: Job, database: Path, most: int = 60) -> list[tuple[int, int, float, NDArray[np.float64]]]:
@@ -364,17 +386,17 @@ def pair_homographies(job: Job, database: Path, most: int = 60) -> list[tuple[in
             if len(geometry.inlier_matches) < MIN_MATCHES or geometry.H is None:
                 continue
             pixels = matched_pixels(db, job.names, a, b, geometry)
-            homography = np.asarray(geometry.H, np.float64)
-            if ids[job.names[a]] > ids[job.names[b]]:
-                homography = np.linalg.inv(homography)
-            out.append((a, b, homography_share(pixels, homography), homography))
+            forward = ids[job.names[a]] < ids[job.names[b]]
+            homography = np.asarray(geometry.H if forward else np.linalg.inv(geometry.H), np.float64)
+            tolerance = 2 * max(job.pictures[b]["width"], job.pictures[b]["height"]) / 1024
+            out.append((a, b, homography_share(pixels, homography, tolerance), homography))
     return out
 
 
 def is_planar(job: Job, database: Path) -> bool:
     """Whether homographies explain nearly all matches, so that the photos cannot tell their focal length."""
     shares = [share for _, _, share, _ in pair_homographies(job, database)]
-    return bool(shares) and float(np.median(shares)) > 0.9
+    return bool(shares) and float(np.median(shares)) > FLAT
 
 
 def guess_unknown_focals(job: Job, database: Path) -> bool:
@@ -382,12 +404,13 @@ def guess_unknown_focals(job: Job, database: Path) -> bool:
     unknown = [i for i, p in enumerate(job.pictures) if p["focal"] is None]
     if not unknown:
         return True
-    pairs, free = [], set(unknown)
+    pairs: list[Matches] = []
+    free = set(unknown)
     with opened(database) as db:
         for a, b, geometry in verified_pairs(job, database)[:40]:
             if a in free and b in free and len(geometry.inlier_matches) >= 2 * MIN_MATCHES and len(pairs) < 8:
-                sizes = [(job.pictures[i]["width"], job.pictures[i]["height"]) for i in (a, b)]
-                pairs.append((*matched_pixels(db, job.names, a, b, geometry), *sizes))
+                first, second = matched_pixels(db, job.names, a, b, geometry)
+                pairs.append((first, second, size(job, a), size(job, b)))
         ratio, clear = guess_focal(pairs, DEFAULT_FOCAL, job.seed)
         for camera in db.read_all_cameras():
             if any(job.pictures[i]["name"] in camera_pictures(db, camera.camera_id) for i in unknown):
@@ -395,6 +418,10 @@ def guess_unknown_focals(job: Job, database: Path) -> bool:
                 db.update_camera(camera)
     job.note(f"no focal length in EXIF: starting from {ratio:.2f} times the longer side")
     return clear
+
+
+def size(job: Job, index: int) -> tuple[int, int]:
+    return job.pictures[index]["width"], job.pictures[index]["height"]
 
 
 def camera_pictures(db: Any, camera_id: int) -> set[str]:
