@@ -1,0 +1,162 @@
+"""Depth maps for a whole scene: every view matched with its sources, then again with what they found.
+
+State goes through files in a work folder, so that memory does not grow with the number of photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera
+from mvgen.core.io.images import read_image
+from mvgen.core.progress import Progress
+from mvgen.core.scene import Scene, View
+from mvgen.core.stereo.match import (
+    MatchOptions,
+    Planes,
+    improve,
+    index_intrinsics,
+    match_view,
+    pack_sources,
+    pixel_step,
+)
+from mvgen.core.stereo.select import inverse_depth_range, source_views, visibility
+from mvgen.kernels import jit
+
+COARSEST = 160  # long side of the coarsest level, in pixels, at least
+KERNELS = "stereo"
+
+
+@dataclass(frozen=True)
+class StereoOptions:
+    """How depth maps are made."""
+
+    size: int = 960  # long side of a depth map in pixels
+    sources: int = 4  # other views that a view is matched with
+    geometric_passes: int = 1  # passes that also ask for agreement between views
+    match: MatchOptions = field(default_factory=MatchOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class StereoResult:
+    """Where the depths of a scene lie: one state file per view, and what made them."""
+
+    scene: Scene
+    cameras: tuple[Camera, ...]  # at the size of the depth maps
+    sources: list[list[int]]
+    ranges: list[tuple[float, float]]
+    steps: list[float]  # inverse depth of one pixel of disparity, per view
+    files: tuple[Path, ...]
+
+    def planes(self, view: int) -> Planes:
+        """The planes and costs of a view."""
+        stack = np.load(self.files[view], mmap_mode="r")
+        return Planes(np.ascontiguousarray(stack[..., :3]), np.ascontiguousarray(stack[..., 3]))
+
+
+def read_at(view: View, camera: Camera) -> NDArray[np.uint8]:
+    """The picture of a view resampled to the size of a camera, [H, W, 3]."""
+    image = read_image(view.image_path)
+    if image.shape[:2] == (camera.height, camera.width):
+        return image
+    return cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+
+
+def grey_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[H, W] in [0, 1] (Rec. 601 luma)."""
+    return (image @ np.array([0.299, 0.587, 0.114], np.float32) / 255).astype(np.float32)
+
+
+def pyramid(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The picture and its halvings, finest first; three levels, or more for large pictures."""
+    out = [grey]
+    while len(out) < 3 or max(out[-1].shape) >= 2 * COARSEST:
+        height, width = out[-1].shape
+        if min(height, width) < 32:
+            break
+        out.append(cv2.resize(out[-1], ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA))
+    return out
+
+
+def estimate_depths(scene: Scene, folder: Path, options: StereoOptions, seed: int, progress: Progress) -> StereoResult:
+    """Match every view of a scene; the states are written to files in `folder`."""
+    cameras = tuple(v.camera.fitted(options.size) for v in scene.views)
+    seen = visibility(scene)
+    sources = source_views(scene, options.sources)
+    ranges = [inverse_depth_range(scene, i, seen[i]) for i in range(len(cameras))]
+    steps = [pixel_step(c, [cameras[j] for j in s], 0.5 * sum(r)) for c, s, r in zip(cameras, sources, ranges)]
+
+    @lru_cache(maxsize=2 * options.sources + 4)
+    def pictures(i: int) -> list[NDArray[np.float32]]:
+        return pyramid(grey_of(read_at(scene.views[i], cameras[i])))
+
+    passes = 1 + options.geometric_passes
+    progress.stage("depth", len(cameras) * passes)
+    if not jit.is_warm(KERNELS):
+        progress.warn("compiling kernels, once (about 15 seconds)")
+
+    def photometric(i: int) -> Planes:
+        views = [i, *sources[i]]
+        return match_view([cameras[j] for j in views], [pictures(j) for j in views], ranges[i], options.match, seed + i)
+
+    files = _write_states(photometric, len(cameras), folder / "depth0", progress)
+    jit.mark_warm(KERNELS)
+    result = StereoResult(scene, cameras, sources, ranges, steps, files)
+    for k in range(1, passes):
+        before = result
+
+        def again(i: int, before: StereoResult = before, k: int = k) -> Planes:
+            return _confirm_pass(before, i, pictures, options.match, seed + 1000 * k + i)
+
+        files = _write_states(again, len(cameras), folder / f"depth{k}", progress)
+        for old in before.files:
+            old.unlink()
+        result = StereoResult(scene, cameras, sources, ranges, steps, files)
+    return result
+
+
+def _confirm_pass(
+    before: StereoResult,
+    i: int,
+    pictures: Callable[[int], list[NDArray[np.float32]]],
+    options: MatchOptions,
+    seed: int,
+) -> Planes:
+    """Sweep a view again at full size, its cost now with the disagreement with its sources' depths (ACMM, Xu & Tao 2019)."""
+    names = before.sources[i]
+    sources = pack_sources(before.cameras[i], [before.cameras[j] for j in names], [pictures(j)[0] for j in names])
+    state = before.planes(i)
+    depths = np.concatenate([before.planes(j).planes[..., 0].ravel() for j in names])
+    unknown = Planes(state.planes, np.full_like(state.cost, -1))
+    return improve(
+        pictures(i)[0], before.cameras[i], sources, unknown, before.ranges[i], before.steps[i], (0.5, 0.15),
+        options.geometric_sweeps, options, seed, depths,
+    )  # fmt: skip
+
+
+def _write_states(compute: Callable[[int], Planes], count: int, folder: Path, progress: Progress) -> tuple[Path, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for i in range(count):
+        state = compute(i)
+        files.append(folder / f"{i:05d}.npy")
+        np.save(files[-1], np.concatenate([state.planes, state.cost[..., None]], axis=-1))
+        progress.advance()
+    return tuple(files)
+
+
+def camera_normals(planes: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """Unit normals [H, W, 3] of planes [H, W, 3], in camera axes, towards the camera."""
+    k = index_intrinsics(camera)
+    x, y = np.meshgrid(np.arange(camera.width, dtype=np.float32), np.arange(camera.height, dtype=np.float32))
+    rho, a, b = planes[..., 0], planes[..., 1], planes[..., 2]
+    rest = rho - a * (x - np.float32(k[0, 2])) - b * (y - np.float32(k[1, 2]))
+    normal = np.stack([np.float32(-k[0, 0]) * a, np.float32(-k[1, 1]) * b, -rest], axis=-1)
+    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-20)

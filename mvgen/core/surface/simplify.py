@@ -1,0 +1,46 @@
+"""Clean-up and decimation of meshes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from mvgen.core.geometry import Mesh
+from mvgen.core.surface.poisson import keep_faces
+
+
+def drop_small_parts(mesh: Mesh, share: float = 0.01) -> Mesh:
+    """Remove connected parts with less than a share of the faces of the largest part."""
+    count = len(mesh.vertices)
+    a, b = mesh.faces[:, [0, 1]].reshape(-1), mesh.faces[:, [1, 2]].reshape(-1)
+    graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), (count, count))
+    _, label = connected_components(graph, directed=False)
+    of_face = label[mesh.faces[:, 0]]
+    sizes = np.bincount(of_face)
+    return keep_faces(mesh, sizes[of_face] >= share * sizes.max())
+
+
+def simplify(mesh: Mesh, faces: int) -> Mesh:
+    """At most `faces` faces by quadric edge collapse (Garland & Heckbert 1997); colours from the nearest old vertex."""
+    import pymeshlab
+
+    if len(mesh.faces) <= faces:
+        return mesh
+    meshes = pymeshlab.MeshSet()
+    scale = max(mesh.diagonal, 1e-30)
+    centre = mesh.vertices.mean(axis=0)
+    meshes.add_mesh(pymeshlab.Mesh((mesh.vertices - centre) / scale, mesh.faces))
+    meshes.meshing_decimation_quadric_edge_collapse(
+        targetfacenum=faces, qualitythr=0.5, preserveboundary=True, preservenormal=True, planarquadric=True
+    )
+    meshes.meshing_remove_unreferenced_vertices()
+    small = meshes.current_mesh()
+    vertices = small.vertex_matrix() * scale + centre
+    colours = mesh.colours
+    if colours is not None:
+        colours = colours[cKDTree(mesh.vertices).query(vertices, workers=-1)[1]]
+    return replace(mesh, vertices=vertices, faces=small.face_matrix().astype(np.int32), colours=colours)

@@ -1,0 +1,115 @@
+"""PatchMatch stereo (Bleyer et al. 2011) over several source pictures, in red and black half passes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int32
+from numpy.typing import NDArray
+
+from mvgen.kernels.jit import kernel, prange, serial_kernel
+from mvgen.kernels.patchmatch_pixel import TAPS, hypothesis_cost, reference_patch, sweep_pixel
+
+_STEPS = np.arange(-4, 5, 2, dtype=np.float32)
+TAP_X, TAP_Y = (np.ascontiguousarray(g.ravel()) for g in np.meshgrid(_STEPS, _STEPS))
+TAP_W = np.exp(-(TAP_X**2 + TAP_Y**2) / (2 * 5.0**2)).astype(np.float32)
+
+
+def pack_picture(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """[H, W] in [0, 1] to [H, W] words holding a pixel and its right, lower and lower right neighbours (16 bits each).
+
+    One load then serves a bilinear sample, which is what the cost spends its time on.
+    """
+    levels = np.round(np.clip(grey, 0, 1) * 65535).astype(np.uint64)
+    wide = np.pad(levels, ((0, 1), (0, 1)), mode="edge")
+    shift = [np.uint64(16 * k) for k in range(4)]
+    return wide[:-1, :-1] | wide[:-1, 1:] << shift[1] | wide[1:, :-1] << shift[2] | wide[1:, 1:] << shift[3]
+
+
+@kernel
+def half_pass(
+    colour, image, packed, offsets, sizes, motions, best, planes, cost, lens, tap_x, tap_y, tap_w, settings, salt,
+    depths, depth_offsets, backward,
+):  # fmt: skip
+    """Improve the pixels of one colour of the chess board in place; the order of rows does not matter."""
+    height, width = image.shape
+    count = motions.shape[0]
+    for row in prange(height):
+        y = int32(row)
+        weight = np.empty(TAPS, np.float32)
+        value = np.empty(TAPS, np.float32)
+        costs = np.empty(count, np.float32)
+        normal = np.empty(3, np.float32)
+        for x in range((y + colour) & 1, width, 2):
+            sweep_pixel(
+                int32(x), y, image, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x, tap_y,
+                tap_w, settings, salt, weight, value, costs, normal, depths, depth_offsets, backward,
+            )  # fmt: skip
+
+
+@kernel
+def sweep_volume(
+    image, packed, offsets, sizes, motions, best, levels, tap_x, tap_y, tap_w, settings, depths, depth_offsets,
+    backward, volume,
+):  # fmt: skip
+    """Costs of fronto-parallel planes: volume [H, W, D] uint8 (a cost of 2 is 255) for inverse depths levels [D]."""
+    height, width = image.shape
+    count = motions.shape[0]
+    zero = float32(0)
+    for row in prange(height):
+        y = int32(row)
+        weight = np.empty(TAPS, np.float32)
+        value = np.empty(TAPS, np.float32)
+        costs = np.empty(count, np.float32)
+        for x in range(width):
+            mean, variance = reference_patch(
+                image, int32(height), int32(width), int32(x), y, tap_x, tap_y, tap_w, settings[5], weight, value
+            )
+            for d in range(levels.shape[0]):
+                c = hypothesis_cost(
+                    packed, offsets, sizes, motions, count, best, int32(x), y, levels[d], zero, zero, tap_x, tap_y,
+                    weight, value, mean, variance, settings[6], depths, depth_offsets, backward, zero, costs,
+                )  # fmt: skip
+                volume[y, x, d] = np.uint8(c * float32(127.0))
+
+
+@serial_kernel
+def aggregate(volume, image, small, large, tone):
+    """Semi-global matching (Hirschmueller 2008) over 8 paths: total [H, W, D] uint16 of a cost volume [H, W, D] uint8.
+
+    small and large: penalties for a change of one level and of more; large is divided by 1 + tone * |step in grey|.
+    """
+    height, width, depth = volume.shape
+    total = np.zeros((height, width, depth), np.uint16)
+    rows = np.zeros((2, width, depth), np.int32)
+    lowest = np.zeros((2, width), np.int32)
+    for path in range(8):
+        dx = 1 if path in (0, 2, 4) else (-1 if path in (1, 3, 5) else 0)
+        dy = 0 if path < 2 else (1 if path in (2, 3, 6) else -1)
+        for j in range(height):
+            y = j if dy >= 0 else height - 1 - j
+            now = j & 1
+            was = now if dy == 0 else 1 - now
+            for i in range(width):
+                x = i if dx >= 0 else width - 1 - i
+                px, py = x - dx, y - dy
+                first = px < 0 or py < 0 or px >= width or py >= height
+                base = 0 if first else lowest[was, px]
+                jump = 0
+                if not first:
+                    step = abs(image[y, x] - image[py, px])
+                    jump = max(np.int32(small + 1), np.int32(large / (1 + tone * step))) + base
+                least = np.int32(1 << 30)
+                for d in range(depth):
+                    c = np.int32(volume[y, x, d])
+                    if not first:
+                        best = min(rows[was, px, d], jump)
+                        if d > 0:
+                            best = min(best, rows[was, px, d - 1] + small)
+                        if d + 1 < depth:
+                            best = min(best, rows[was, px, d + 1] + small)
+                        c += best - base
+                    rows[now, x, d] = c
+                    total[y, x, d] += np.uint16(c)
+                    least = min(least, c)
+                lowest[now, x] = least
+    return total

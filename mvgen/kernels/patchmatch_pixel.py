@@ -1,0 +1,318 @@
+"""PatchMatch stereo, one pixel at a time: the functions that the CPU and the CUDA kernels share.
+
+A hypothesis is a plane seen by the reference camera. In inverse depth it is affine over the picture,
+``rho(x + dx, y + dy) = rho + a dx + b dy``, so a pixel of a source picture is
+``p ~ M (x, y, 1) + m rho`` with ``M = K_s R K^-1`` and ``m = K_s t``: affine in (dx, dy) before the division.
+Costs are 1 - ZNCC over 5 x 5 taps two pixels apart, weighted by likeness to the centre (bilateral).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int32, uint32, uint64, uintp
+
+from mvgen.kernels.jit import pixel_function
+
+TAPS = 25
+WORST = 2.0  # the cost of a hypothesis that a source cannot judge
+ZERO, ONE = np.float32(0), np.float32(1)
+
+
+@pixel_function
+def random_state(x, y, salt):
+    """A 32-bit state from a pixel and the number of the pass (integer hash)."""
+    h = uint32(x) * uint32(0x9E3779B1) ^ uint32(y) * uint32(0x85EBCA77) ^ uint32(salt) * uint32(0xC2B2AE3D)
+    h = uint32(h ^ (h >> uint32(15))) * uint32(0x2C1B3C6D)
+    h = uint32(h ^ (h >> uint32(12))) * uint32(0x297A2D39)
+    return uint32(h ^ (h >> uint32(15))) | uint32(1)
+
+
+@pixel_function
+def next_state(state):
+    """Xorshift (Marsaglia 2003)."""
+    state = uint32(state ^ (state << uint32(13)))
+    state = uint32(state ^ (state >> uint32(17)))
+    return uint32(state ^ (state << uint32(5)))
+
+
+@pixel_function
+def signed_unit(state):
+    """A float in [-1, 1) from a state."""
+    return float32(state >> uint32(8)) * float32(2.0 / 16777216.0) - ONE
+
+
+@pixel_function
+def reference_patch(image, height, width, x, y, tap_x, tap_y, tap_w, tone, weight, value):
+    """Fill weight [25] and value [25] (relative to the weighted mean); return the mean and the variance."""
+    centre = image[y, x]
+    total = ZERO
+    mean = ZERO
+    for i in range(TAPS):
+        yy = min(max(y + int32(tap_y[i]), int32(0)), height - int32(1))
+        xx = min(max(x + int32(tap_x[i]), int32(0)), width - int32(1))
+        v = image[yy, xx]
+        d = (v - centre) * tone
+        w = tap_w[i] / (ONE + d * d)
+        weight[i] = w
+        value[i] = v
+        total += w
+        mean += w * v
+    mean /= total
+    variance = ZERO
+    for i in range(TAPS):
+        weight[i] /= total
+        value[i] -= mean
+        variance += weight[i] * value[i] * value[i]
+    return mean, variance
+
+
+@pixel_function
+def source_cost(packed, offset, height, width, motion, x, y, rho, a, b, tap_x, tap_y, weight, value, mean, variance, gate):
+    """1 - ZNCC of the reference patch and one source picture (packed: see `patchmatch.pack_picture`).
+
+    motion [12]: M row by row, then m. A hypothesis that leaves the picture costs WORST.
+    """
+    cz = motion[6] * x + motion[7] * y + motion[8] + motion[11] * rho
+    cx = motion[0] * x + motion[1] * y + motion[2] + motion[9] * rho
+    cy = motion[3] * x + motion[4] * y + motion[5] + motion[10] * rho
+    w_edge = float32(width) - float32(1.001)
+    h_edge = float32(height) - float32(1.001)
+    if cz <= float32(1e-6) or cx < ZERO or cy < ZERO or cx > w_edge * cz or cy > h_edge * cz:
+        return float32(WORST)
+    xa = motion[0] + motion[9] * a
+    xb = motion[1] + motion[9] * b
+    ya = motion[3] + motion[10] * a
+    yb = motion[4] + motion[10] * b
+    za = motion[6] + motion[11] * a
+    zb = motion[7] + motion[11] * b
+    s1 = ZERO
+    s2 = ZERO
+    sr = ZERO
+    for i in range(TAPS):
+        dx = tap_x[i]
+        dy = tap_y[i]
+        inverse = ONE / (cz + za * dx + zb * dy)
+        px = min(max((cx + xa * dx + xb * dy) * inverse, ZERO), w_edge)
+        py = min(max((cy + ya * dx + yb * dy) * inverse, ZERO), h_edge)
+        ix = int32(px)
+        iy = int32(py)
+        fx = px - float32(ix)
+        fy = py - float32(iy)
+        q = packed[uintp(offset + iy * width + ix)]
+        v00 = float32(int32(q & uint64(0xFFFF)))
+        v01 = float32(int32((q >> uint64(16)) & uint64(0xFFFF)))
+        v10 = float32(int32((q >> uint64(32)) & uint64(0xFFFF)))
+        v11 = float32(int32(q >> uint64(48)))
+        top = v00 + (v01 - v00) * fx
+        bottom = v10 + (v11 - v10) * fx
+        v = (top + (bottom - top) * fy) * float32(1.0 / 65535.0) - mean
+        w = weight[i] * v
+        s1 += w
+        s2 += w * v
+        sr += w * value[i]
+    spread = s2 - s1 * s1
+    if spread < gate or variance < gate:
+        return float32(WORST)
+    score = sr / np.sqrt(spread * variance)
+    return ONE - min(max(score, -ONE), ONE)
+
+
+@pixel_function
+def geometric_error(depths, offset, height, width, forward, backward, x, y, rho):
+    """Forward-backward reprojection error in pixels, with the depth that the source found there; 3 where unknown.
+
+    forward, backward [12]: motions between the two full-size pictures; depths: inverse, flat.
+    """
+    z = forward[6] * x + forward[7] * y + forward[8] + forward[11] * rho
+    if z <= float32(1e-6):
+        return float32(3)
+    px = (forward[0] * x + forward[1] * y + forward[2] + forward[9] * rho) / z
+    py = (forward[3] * x + forward[4] * y + forward[5] + forward[10] * rho) / z
+    ix = int32(np.floor(px + float32(0.5)))
+    iy = int32(np.floor(py + float32(0.5)))
+    if ix < 0 or iy < 0 or ix >= width or iy >= height:
+        return float32(3)
+    there = depths[uintp(offset + iy * width + ix)]
+    if there <= ZERO:
+        return float32(3)
+    z = backward[6] * px + backward[7] * py + backward[8] + backward[11] * there
+    if z <= float32(1e-6):
+        return float32(3)
+    qx = (backward[0] * px + backward[1] * py + backward[2] + backward[9] * there) / z - x
+    qy = (backward[3] * px + backward[4] * py + backward[5] + backward[10] * there) / z - y
+    return min(np.sqrt(qx * qx + qy * qy), float32(3))
+
+
+@pixel_function
+def hypothesis_cost(
+    packed, offsets, sizes, motions, count, best, x, y, rho, a, b, tap_x, tap_y, weight, value, mean, variance, gate,
+    depths, depth_offsets, backward, geometric, costs,
+):  # fmt: skip
+    """Mean over the best few sources; costs [S] is filled with each source's own."""
+    fx = float32(x)
+    fy = float32(y)
+    for s in range(count):
+        c = source_cost(
+            packed, offsets[s], sizes[s, 0], sizes[s, 1], motions[s], fx, fy, rho, a, b,
+            tap_x, tap_y, weight, value, mean, variance, gate,
+        )  # fmt: skip
+        if geometric > ZERO and c < float32(WORST):
+            c += geometric * geometric_error(
+                depths, depth_offsets[s], sizes[s, 0], sizes[s, 1], motions[s], backward[s], fx, fy, rho
+            )
+        costs[s] = c
+    total = ZERO
+    for _ in range(best):
+        k = 0
+        for s in range(1, count):
+            if costs[s] < costs[k]:
+                k = s
+        total += min(costs[k], float32(WORST))
+        costs[k] = float32(1e9)
+    return total / float32(best)
+
+
+@pixel_function
+def roughness(planes, height, width, x, y, rho, a, b, rho_px):
+    """How far a plane misses its four neighbours' inverse depths, in pixels of disparity, each at most 1; mean."""
+    total = ZERO
+    for k in range(4):
+        dx = int32(1 - k) if k % 2 == 0 else int32(0)
+        dy = int32(0) if k % 2 == 0 else int32(2 - k)
+        xx = x + dx
+        yy = y + dy
+        if xx < 0 or yy < 0 or xx >= width or yy >= height:
+            continue
+        miss = abs(rho + a * float32(dx) + b * float32(dy) - planes[yy, xx, 0]) / rho_px
+        total += min(miss, ONE)
+    return total * float32(0.25)
+
+
+@pixel_function
+def facing(x, y, rho, a, b, focal_x, focal_y, centre_x, centre_y, normal):
+    """Unit normal [3] of a plane in camera axes, towards the camera; returns the cosine with the viewing ray."""
+    nx = focal_x * a
+    ny = focal_y * b
+    nz = rho - a * (x - centre_x) - b * (y - centre_y)
+    rx = (x - centre_x) / focal_x
+    ry = (y - centre_y) / focal_y
+    length = np.sqrt(nx * nx + ny * ny + nz * nz)
+    ray = np.sqrt(rx * rx + ry * ry + ONE)
+    normal[0] = -nx / length
+    normal[1] = -ny / length
+    normal[2] = -nz / length
+    return rho / (length * ray)
+
+
+@pixel_function
+def sweep_pixel(
+    x, y, image, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x, tap_y, tap_w, settings,
+    salt, weight, value, costs, normal, depths, depth_offsets, backward,
+):  # fmt: skip
+    """Improve one pixel's plane: neighbours' planes, the plane through the neighbours, and random changes.
+
+    lens [4]: focal and centre, index coordinates. settings [9]: lowest and highest rho, one pixel of disparity in
+    rho, random range in pixels, range of the normal, tone, gate, smoothness, geometric weight.
+    cost [H, W] holds the photometric part; negative means unknown. Pixels of the other colour are only read.
+    """
+    height = int32(image.shape[0])
+    width = int32(image.shape[1])
+    low = settings[0]
+    high = settings[1]
+    rho_px = settings[2]
+    gate = settings[6]
+    smoothness = settings[7]
+    geometric = settings[8]
+    fx = float32(x)
+    fy = float32(y)
+    mean, variance = reference_patch(image, height, width, x, y, tap_x, tap_y, tap_w, settings[5], weight, value)
+    rho = planes[y, x, 0]
+    a = planes[y, x, 1]
+    b = planes[y, x, 2]
+    photo = cost[y, x]
+    if photo < ZERO:
+        photo = hypothesis_cost(
+            packed, offsets, sizes, motions, count, best, x, y, rho, a, b, tap_x, tap_y, weight, value, mean, variance,
+            gate, depths, depth_offsets, backward, geometric, costs,
+        )  # fmt: skip
+    total = photo + smoothness * roughness(planes, height, width, x, y, rho, a, b, rho_px)
+
+    state = random_state(x, y, salt)
+    for trial in range(8):
+        if trial < 4:  # the most trusted of the pixels at distance 1, 3, 5, 9 in one direction
+            sx = int32(1 - trial) if trial % 2 == 0 else int32(0)
+            sy = int32(0) if trial % 2 == 0 else int32(2 - trial)
+            found = int32(0)
+            lowest = float32(1e9)
+            for k in range(4):
+                step = int32(2 * k + 1) if k < 3 else int32(9)
+                xx = x + sx * step
+                yy = y + sy * step
+                if xx < 0 or yy < 0 or xx >= width or yy >= height:
+                    break
+                c = cost[yy, xx]
+                if ZERO <= c < lowest:
+                    lowest = c
+                    found = step
+            if found == 0:
+                continue
+            ddx = sx * found
+            ddy = sy * found
+            ta = planes[y + ddy, x + ddx, 1]
+            tb = planes[y + ddy, x + ddx, 2]
+            trho = planes[y + ddy, x + ddx, 0] - ta * float32(ddx) - tb * float32(ddy)
+        elif trial == 4:  # the plane through the four neighbours
+            if x < 1 or y < 1 or x + 1 >= width or y + 1 >= height:
+                continue
+            left = planes[y, x - 1, 0]
+            right = planes[y, x + 1, 0]
+            above = planes[y - 1, x, 0]
+            below = planes[y + 1, x, 0]
+            ta = (right - left) * float32(0.5)
+            tb = (below - above) * float32(0.5)
+            trho = (left + right + above + below) * float32(0.25)
+        else:
+            trho = rho
+            state = next_state(state)
+            if trial != 6:
+                shrink = float32(0.25) if trial == 7 else ONE
+                trho = rho + signed_unit(state) * settings[3] * shrink * rho_px
+            ta = a
+            tb = b
+            if trial != 5:
+                trho = max(trho, low)
+                facing(fx, fy, trho, a, b, lens[0], lens[1], lens[2], lens[3], normal)
+                for k in range(3):
+                    state = next_state(state)
+                    normal[k] += settings[4] * signed_unit(state)
+                rx = (fx - lens[2]) / lens[0]
+                ry = (fy - lens[3]) / lens[1]
+                along = normal[0] * rx + normal[1] * ry + normal[2]
+                if along >= float32(-0.05):
+                    continue
+                ta = normal[0] / lens[0] * trho / along
+                tb = normal[1] / lens[1] * trho / along
+        if not (low <= trho <= high):
+            continue
+        near = abs(trho - rho) + float32(4) * (abs(ta - a) + abs(tb - b))
+        if near < float32(0.02) * rho_px:
+            continue
+        if facing(fx, fy, trho, ta, tb, lens[0], lens[1], lens[2], lens[3], normal) < float32(0.12):
+            continue
+        rough = smoothness * roughness(planes, height, width, x, y, trho, ta, tb, rho_px)
+        if rough >= total:
+            continue
+        c = hypothesis_cost(
+            packed, offsets, sizes, motions, count, best, x, y, trho, ta, tb, tap_x, tap_y, weight, value, mean,
+            variance, gate, depths, depth_offsets, backward, geometric, costs,
+        )  # fmt: skip
+        if c + rough < total:
+            total = c + rough
+            photo = c
+            rho = trho
+            a = ta
+            b = tb
+    planes[y, x, 0] = rho
+    planes[y, x, 1] = a
+    planes[y, x, 2] = b
+    cost[y, x] = photo
