@@ -12,6 +12,7 @@ import binascii
 import io
 import json
 import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,14 @@ import mvgen
 from mvgen.core.colour import linear_from_srgb, srgb_from_linear
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh, PointCloud
-from mvgen.core.io.parts import Part
+from mvgen.core.io.parts import Part, repeats
 from mvgen.core.io.ply import fits_float32
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _READABLE = {"EXT_texture_webp", "KHR_mesh_quantization", "KHR_texture_transform", "KHR_lights_punctual"}
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
-_MOST_PIXELS = 16384**2
+_MOST_PIXELS = 150_000_000
 _MOST_UNBACKED = 10_000_000  # entries of an accessor that no bytes stand behind
 _EXPORT_AGAIN = "the file looks cut short or damaged; export or download it again"
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
@@ -66,6 +67,8 @@ class _Reader:
 
     def __init__(self, data: bytes, path: Path):
         self.path = path
+        if not data.startswith(b"glTF") and not data.lstrip()[:1] == b"{":
+            raise InputError(f"{path}: is not a glTF file", "give a .glb or .gltf file")
         text, self.binary = _chunks(data, path)
         try:
             self.tree = json.loads(text)
@@ -299,11 +302,16 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF")) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF")) as image,
+        ):
             if image.width * image.height > _MOST_PIXELS:
-                raise InputError(f"{name} has {image.width} x {image.height} pixels", "reduce it to 16384 a side")
+                raise Image.DecompressionBombError
             return np.asarray(image.convert("RGBA" if image.mode == "P" else image.mode).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
+    except Image.DecompressionBombError:
+        raise InputError(f"{name} has too many pixels", "reduce it to 8192 a side") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(f"{name} cannot be decoded", _EXPORT_AGAIN) from error
 
 
@@ -441,8 +449,7 @@ def mesh_bytes(mesh: Mesh, jpeg_quality: int = 92) -> bytes:
         assert mesh.uv is not None and mesh.texture is not None
         uv = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], axis=1).astype("<f4")
         attributes["TEXCOORD_0"] = writer.accessor(uv, "VEC2")
-        inside = bool((uv >= 0).all() and (uv <= 1).all())
-        wrap = 33071 if inside else 10497
+        wrap = 10497 if repeats(uv) else 33071
         data, mime = encode_picture(mesh.texture, jpeg_quality)
         tree["images"] = [{"bufferView": writer.view(data), "mimeType": mime}]
         tree["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": wrap, "wrapT": wrap}]

@@ -7,6 +7,7 @@ one mesh. Savers write to the path they are given, whole or not being the caller
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import mvgen
 from mvgen.core.errors import CannotError, InputError, UsageError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io import gltf, ply
-from mvgen.core.io.parts import Part, merge_parts
+from mvgen.core.io.parts import Part, merge_parts, repeats
 from mvgen.core.io.sniff import HEAD, sniff
 
 MESH_FORMATS = (".glb", ".ply", ".obj", ".stl", ".off")
@@ -36,8 +37,8 @@ def load_any(path: Path | str) -> Mesh | PointCloud:
     """
     path = Path(path)
     data = _read(path)
-    kind = sniff(data[:HEAD], len(data)) or path.suffix.lower()
-    if kind not in _READ and path.suffix.lower() in _READ:
+    kind = sniff(data[:HEAD], len(data))
+    if kind in (None, ".json"):
         kind = path.suffix.lower()
     if kind in (".glb", ".gltf"):
         shape = _from_gltf(data, path)
@@ -111,8 +112,9 @@ def with_vertex_colours(mesh: Mesh) -> Mesh:
     place = mesh.uv * [width, height] - 0.5
     first = np.floor(place).astype(np.int64)
     part = (place - first).astype(np.float32)
-    x = np.stack([first[:, 0], first[:, 0] + 1]) % width
-    y = height - 1 - np.stack([first[:, 1], first[:, 1] + 1]) % height
+    x, y = np.stack([first[:, 0], first[:, 0] + 1]), np.stack([first[:, 1], first[:, 1] + 1])
+    x, y = (x % width, y % height) if repeats(mesh.uv) else (np.clip(x, 0, width - 1), np.clip(y, 0, height - 1))
+    y = height - 1 - y
     across = [mesh.texture[y[k], x[0]] * (1 - part[:, :1]) + mesh.texture[y[k], x[1]] * part[:, :1] for k in (0, 1)]
     colours = across[0] * (1 - part[:, 1:]) + across[1] * part[:, 1:]
     return replace(mesh, colours=(colours / 255).astype(np.float32), uv=None, texture=None)
@@ -162,7 +164,10 @@ def _from_trimesh(data: bytes, kind: str, path: Path) -> Mesh | PointCloud:
     options: dict[str, Any] = {} if kind != ".obj" or b"\nvt " in data else {"maintain_order": True}
     resolver = trimesh.resolvers.FilePathResolver(str(path.resolve())) if kind == ".obj" else None
     try:
-        scene = trimesh.load_scene(io.BytesIO(data), file_type=kind[1:], resolver=resolver, process=False, **options)
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            scene = trimesh.load_scene(
+                io.BytesIO(data), file_type=kind[1:], resolver=resolver, process=False, **options
+            )
     except Exception as error:  # trimesh raises whatever its parsers meet
         raise InputError(f"{path}: is not a sound {kind[1:].upper()} file ({error})", _EXPORT_AGAIN) from error
     parts, loose = [], []

@@ -56,6 +56,11 @@ def merge_parts(parts: list[Part], metadata: dict[str, Any] | None = None) -> Me
     )
 
 
+def repeats(uv: NDArray[np.floating]) -> bool:
+    """Whether uv [V, 2] leaves the picture, so that the picture repeats; else its border pixels go on outside."""
+    return bool((uv < -1e-6).any() or (uv > 1 + 1e-6).any())
+
+
 def picture_of(part: Part) -> NDArray[np.uint8]:
     """The picture that colours a part, [H, W, 3]: its tinted texture, or one flat patch."""
     if part.texture is not None and part.uv is not None:
@@ -110,7 +115,7 @@ def _share_picture(parts: list[Part], pictures: list[NDArray[np.uint8]]) -> tupl
         x, y, w, h = boxes[order.index(key)]
         uv = np.clip(_uv_of(part) / repeats[key], 0, 1)
         placed = np.stack([(x + uv[:, 0] * w) / width, 1 - (y + (1 - uv[:, 1]) * h) / height], axis=1)
-        out.append(replace(part, uv=placed))
+        out.append(replace(part, uv=placed, texture=atlas))
     return out, atlas
 
 

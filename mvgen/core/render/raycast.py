@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera
 from mvgen.core.colour import linear_from_srgb, srgb_from_linear
 from mvgen.core.geometry import Mesh
+from mvgen.core.io.parts import repeats
 from mvgen.core.render.buffers import Buffers, block_mean, clay
 from mvgen.core.render.texture import Texture
 
@@ -49,8 +50,7 @@ class Caster:
         self.texture: Texture | None = None
         self.colours = None if mesh.colours is None else linear_from_srgb(mesh.colours).astype(np.float32)
         if mesh.uv is not None and mesh.texture is not None:
-            repeats = bool((mesh.uv < -1e-6).any() or (mesh.uv > 1 + 1e-6).any())
-            self.texture = Texture(mesh.texture, repeats)
+            self.texture = Texture(mesh.texture, repeats(mesh.uv))
             self.density = _texel_density(mesh.uv[mesh.faces], area[:, 0], mesh.texture.shape)
 
     def hits(self, origin: NDArray[np.floating], rays: NDArray[np.floating]) -> Hits:
