@@ -137,7 +137,7 @@ class Caster:
         face, w = found.face[hit], found.w[hit][..., None]
         if self.texture is not None and self.mesh.uv is not None:
             uv = (self.mesh.uv[self.mesh.faces[face]] * w).sum(1)
-            slant = np.abs((self.face_normals[face] * rays[hit]).sum(1)) / np.linalg.norm(rays[hit], axis=1)
+            slant = np.abs((self.face_normals[face] * rays[hit]).sum(1))  # rays have length 1 along the axis
             focal = float(camera.intrinsics[0, 0]) * supersample
             size = found.distance[hit] / (focal * self.unit * np.sqrt(np.maximum(slant, 0.05)))
             out[hit] = self.texture.sample(uv, self.density[face] * size)
