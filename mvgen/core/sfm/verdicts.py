@@ -151,10 +151,10 @@ def _why_not(evidence: Evidence, i: int, neighbour: str | None, count: int) -> t
     if evidence.features[i] < FEW_FEATURES:
         reason = f"too little texture ({evidence.features[i]} features)"
         return reason, "take it again, sharper or with more light"
-    if neighbour is None or count < MIN_MATCHES:
-        with_whom = f" with its best neighbour {neighbour}" if neighbour else ""
-        reason = f"only {count} matches{with_whom}" if count else "no matches with any other photo"
-        return reason, f"add photos between them, or leave it out{'' if neighbour else ' if it shows something else'}"
+    if neighbour is None:
+        return "no matches with any other photo", "leave it out, or add photos that link it to the others"
+    if count < MIN_MATCHES:
+        return f"only {count} matches with its best neighbour {neighbour}", "add photos between them"
     if evidence.group[i] > 0:
         others = [
             n for n, g in zip(evidence.names, evidence.group) if g == evidence.group[i] and n != evidence.names[i]

@@ -120,8 +120,9 @@ def attempts(job: Job) -> list[Attempt]:
     count = len(job.pictures)
     quick = Attempt("quick", size, 0, min(features, 4096))
     standard = Attempt("standard", size, -1, features)
-    thorough = Attempt("full size, guided matching", large, -1, features, guided=True, loose=True)
-    own = Attempt("a camera for each photo", large, -1, features, guided=True, loose=True, separate=True)
+    fewer = min(features, 6144)  # guided matching holds squares of this in memory
+    thorough = Attempt("full size, guided matching", large, -1, fewer, guided=True, loose=True)
+    own = Attempt("a camera for each photo", large, -1, fewer, guided=True, loose=True, separate=True)
     shared_unknown = count > 2 and any(p["focal"] is None for p in job.pictures)
     plan = [quick] if count > MANY else []
     plan += [standard]
@@ -222,10 +223,11 @@ def top_descriptors(job: Job, database: Path, count: int = 256) -> tuple[list[ND
 
 
 def map_photos(job: Job, attempt: Attempt, database: Path, folder: Path, planar: bool, clear: bool) -> list[Any]:
-    """Models, largest first. Focal lengths are refined, except where the photos cannot tell them."""
+    """Models, largest first. Focal lengths are refined, except where the photos cannot tell them: two photos, one
+    plane, and three photos that EXIF's explain as well."""
     known = all(p["focal"] for p in job.pictures)
     count = len(job.names)
-    refine = not ((count == 2 or planar) and (known or not clear))
+    refine = count > 2 and not (planar and (known or not clear))
     models = reconstruct(job, attempt, database, folder / "models", refine)
     if refine and known and models and models[0].num_reg_images() <= 3:
         models[0] = prefer_exif(job, models[0])
@@ -275,14 +277,17 @@ def mapper_options(job: Job, attempt: Attempt, refine: bool) -> Any:
     options.min_model_size = 2 if len(job.names) < 6 else 3
     options.multiple_models = len(job.names) > 3
     options.max_num_models = 5
+    options.min_focal_length_ratio, options.max_focal_length_ratio = 0.3, 8  # over the longer side
     options.ba_refine_focal_length = options.ba_refine_extra_params = refine
     options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = refine
     if len(job.names) <= 3:
         options.triangulation.ignore_two_view_tracks = False
+    if attempt.loose or len(job.names) == 2:
+        options.mapper.init_min_tri_angle = 2  # degrees, of the first pair's median point
+        options.mapper.init_max_forward_motion = 1.0  # any direction
     if attempt.loose:
         options.min_num_matches = 10
         options.mapper.init_min_num_inliers = 30
-        options.mapper.init_min_tri_angle = 8
         options.mapper.abs_pose_min_num_inliers = 15
         options.mapper.abs_pose_min_inlier_ratio = 0.1
     return options
