@@ -20,10 +20,11 @@ NEAR = np.float32(1e-6)
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int32]
+Scalar = Any  # float32 once compiled
 
 
 @pixel_function
-def _edge(ax: float, ay: float, bx: float, by: float, x: float, y: float) -> float:
+def _edge(ax: Scalar, ay: Scalar, bx: Scalar, by: Scalar, x: Scalar, y: Scalar) -> Scalar:
     """Twice the signed area of (a, b, point)."""
     return (bx - ax) * (y - ay) - (by - ay) * (x - ax)
 
@@ -249,7 +250,7 @@ def smooth_labels_reference(costs: Float, twins: Int, weights: Float, sweeps: in
 
 
 @pixel_function
-def _bilinear(image: NDArray[np.uint8], x: float, y: float) -> tuple[float, float, float]:
+def _bilinear(image: NDArray[np.uint8], x: Scalar, y: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """The colour at a position in pixels, clamped to the picture."""
     rows, columns = image.shape[0], image.shape[1]
     x = min(max(x - np.float32(0.5), np.float32(0)), np.float32(columns - 1))
@@ -267,8 +268,8 @@ def _bilinear(image: NDArray[np.uint8], x: float, y: float) -> tuple[float, floa
 
 @pixel_function
 def _footprint(
-    image: NDArray[np.uint8], x: float, y: float, ux: float, uy: float, vx: float, vy: float
-) -> tuple[float, float, float]:
+    image: NDArray[np.uint8], x: Scalar, y: Scalar, ux: Scalar, uy: Scalar, vx: Scalar, vy: Scalar
+) -> tuple[Scalar, Scalar, Scalar]:
     """Mean colour over the parallelogram around (x, y) with sides u and v in pixels, from at most 4 x 4 samples."""
     side = np.sqrt(max(ux * ux + uy * uy, vx * vx + vy * vy))
     n = np.int32(min(max(np.ceil(side - np.float32(0.25)), np.float32(1)), np.float32(MOST_SAMPLES)))
@@ -285,35 +286,24 @@ def _footprint(
 
 @kernel
 def add_view(
-    total: Float,
-    owners: Int,
-    places: Int,
-    size: int,
-    planes: Float,
-    depth: Float,
-    trust: Float,
-    image: NDArray[np.uint8],
-    slack: float,
+    total: Float, texels: Int, size: int, planes: Float, limit: Float, trust: Float, image: NDArray[np.uint8]
 ) -> None:
     """Add one photo's weighted colours to the texels that it sees.
 
-    total [N, 4]: sums of weight * colour (0..255) and of weight, changed in place.
-    owners, places [N]: face of each texel, and y * size + x.
-    planes [F, 4, 7]: (x * z, y * z, z, weight, red, green, blue) at a texel as c[0] + c[1] * dx + c[2] * dy, where
-    (dx, dy) is counted from the texel position c[3, :2]; x, y are pixels of the photo, z is the depth, and the colour
-    is added to the photo's. depth, trust [h, w]: the surface's depth as this photo sees it, and how far each pixel may
-    be believed (0..1). image [H, W, 3]. A texel counts as seen when it lies at most ``slack`` behind the depth map.
+    total [N, 4]: sums of weight * colour (0..255) and of weight, changed in place. texels [N, 2]: face, y * size + x.
+    planes [F, 4, 4]: (x * z, y * z, z, weight) at a texel as c[0] + c[1] * dx + c[2] * dy, where (dx, dy) is counted
+    from the texel position c[3, :2]; x, y are pixels of the photo and z is the depth. limit, trust [h, w]: the depth
+    up to which a texel counts as seen, and how far each pixel may be believed (0..1). image [H, W, 3].
     Cost: about 90 flops and 60 bytes per seen texel.
     """
-    slack, size = np.float32(slack), np.int32(size)
     rows, columns = image.shape[0], image.shape[1]
-    sx, sy = np.float32(depth.shape[1] / columns), np.float32(depth.shape[0] / rows)
-    for t in prange(owners.shape[0]):
-        c = planes[owners[t]]
+    sx, sy = np.float32(limit.shape[1] / columns), np.float32(limit.shape[0] / rows)
+    for t in prange(texels.shape[0]):
+        c = planes[texels[t, 0]]
         if c[0, 3] == 0 and c[1, 3] == 0 and c[2, 3] == 0:
             continue
-        dx = np.float32(places[t] % size) + np.float32(0.5) - c[3, 0]
-        dy = np.float32(places[t] // size) + np.float32(0.5) - c[3, 1]
+        dx = np.float32(texels[t, 1] % size) + np.float32(0.5) - c[3, 0]
+        dy = np.float32(texels[t, 1] // size) + np.float32(0.5) - c[3, 1]
         z = c[0, 2] + c[1, 2] * dx + c[2, 2] * dy
         weight = c[0, 3] + c[1, 3] * dx + c[2, 3] * dy
         if weight <= 0 or z <= NEAR:
@@ -322,41 +312,33 @@ def add_view(
         y = (c[0, 1] + c[1, 1] * dx + c[2, 1] * dy) / z
         if not (x >= 0 and y >= 0 and x < columns and y < rows):
             continue
-        row, column = min(np.int32(y * sy), depth.shape[0] - 1), min(np.int32(x * sx), depth.shape[1] - 1)
-        if z > depth[row, column] + slack:
+        row, column = min(np.int32(y * sy), limit.shape[0] - 1), min(np.int32(x * sx), limit.shape[1] - 1)
+        if z > limit[row, column]:
             continue
         weight *= trust[row, column]
         ux, uy = (c[1, 0] - x * c[1, 2]) / z, (c[1, 1] - y * c[1, 2]) / z
         vx, vy = (c[2, 0] - x * c[2, 2]) / z, (c[2, 1] - y * c[2, 2]) / z
         red, green, blue = _footprint(image, x, y, ux, uy, vx, vy)
-        total[t, 0] += weight * (red + c[0, 4] + c[1, 4] * dx + c[2, 4] * dy)
-        total[t, 1] += weight * (green + c[0, 5] + c[1, 5] * dx + c[2, 5] * dy)
-        total[t, 2] += weight * (blue + c[0, 6] + c[1, 6] * dx + c[2, 6] * dy)
+        total[t, 0] += weight * red
+        total[t, 1] += weight * green
+        total[t, 2] += weight * blue
         total[t, 3] += weight
 
 
 def add_view_reference(
-    total: Float,
-    owners: Int,
-    places: Int,
-    size: int,
-    planes: Float,
-    depth: Float,
-    trust: Float,
-    image: NDArray[np.uint8],
-    slack: float,
+    total: Float, texels: Int, size: int, planes: Float, limit: Float, trust: Float, image: NDArray[np.uint8]
 ) -> None:
     """The same for all texels at once."""
     rows, columns = image.shape[:2]
-    c = planes[owners].astype(np.float64)
-    offset = np.stack([places % size, places // size], axis=1) + 0.5 - c[:, 3, :2]
+    c = planes[texels[:, 0]].astype(np.float64)
+    offset = np.stack([texels[:, 1] % size, texels[:, 1] // size], axis=1) + 0.5 - c[:, 3, :2]
     values = c[:, 0] + c[:, 1] * offset[:, :1] + c[:, 2] * offset[:, 1:]
     z = np.where(values[:, 2] > NEAR, values[:, 2], np.nan)
     at = values[:, :2] / z[:, None]
     seen = (values[:, 3] > 0) & (at >= 0).all(1) & (at < [columns, rows]).all(1)
     t, at, z = np.flatnonzero(seen), at[seen], z[seen]
-    column, row = (at * [depth.shape[1] / columns, depth.shape[0] / rows]).astype(int).T
-    near = z <= depth[row, column] + slack
+    column, row = (at * [limit.shape[1] / columns, limit.shape[0] / rows]).astype(int).T
+    near = z <= limit[row, column]
     t, at, z, row, column = t[near], at[near], z[near], row[near], column[near]
     u = (c[t, 1, :2] - at * c[t, 1, 2:3]) / z[:, None]
     v = (c[t, 2, :2] - at * c[t, 2, 2:3]) / z[:, None]
@@ -368,7 +350,7 @@ def add_view_reference(
         where = corner + s[:, None, None] * u[k] + s[None, :, None] * v[k]
         colour[k] = bilinear_reference(image, where.reshape(-1, 2)).mean(0)
     weight = (values[t, 3] * trust[row, column])[:, None]
-    total[t] += np.concatenate([weight * (colour + values[t, 4:]), weight], axis=1).astype(np.float32)
+    total[t] += np.concatenate([weight * colour, weight], axis=1).astype(np.float32)
 
 
 @kernel
@@ -393,16 +375,16 @@ def bilinear_reference(image: NDArray[Any], at: NDArray[Any]) -> NDArray[np.floa
 
 
 @kernel
-def paint(texture: NDArray[np.uint8], owners: Int, places: Int, total: Float, planes: Float) -> None:
+def paint(texture: NDArray[np.uint8], texels: Int, total: Float, planes: Float) -> None:
     """Write summed colours into a texture [S, S, 3]; texels without weight take their face's own colour.
 
-    owners, places [N]: face and y * S + x of each texel; total [N, 4] as in `add_view`; planes [F, 4, 3]: red, green,
+    texels [N, 2]: face, y * S + x; total [N, 4] as in `add_view`; planes [F, 4, 3]: red, green,
     blue of the face as in `add_view`.
     """
     size = np.int32(texture.shape[1])
-    for t in prange(owners.shape[0]):
-        y, x = places[t] // size, places[t] % size
-        c = planes[owners[t]]
+    for t in prange(texels.shape[0]):
+        y, x = texels[t, 1] // size, texels[t, 1] % size
+        c = planes[texels[t, 0]]
         dx = np.float32(x) + np.float32(0.5) - c[3, 0]
         dy = np.float32(y) + np.float32(0.5) - c[3, 1]
         for k in range(3):
@@ -412,10 +394,10 @@ def paint(texture: NDArray[np.uint8], owners: Int, places: Int, total: Float, pl
             texture[y, x, k] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
 
 
-def paint_reference(texture: NDArray[np.uint8], owners: Int, places: Int, total: Float, planes: Float) -> None:
+def paint_reference(texture: NDArray[np.uint8], texels: Int, total: Float, planes: Float) -> None:
     """The same for all texels at once."""
-    y, x = np.divmod(places, texture.shape[1])
-    c = planes[owners]
+    y, x = np.divmod(texels[:, 1], texture.shape[1])
+    c = planes[texels[:, 0]]
     offset = np.stack([x, y], axis=1) + 0.5 - c[:, 3, :2]
     own = c[:, 0] + c[:, 1] * offset[:, :1] + c[:, 2] * offset[:, 1:]
     weight = total[:, 3:]
@@ -437,13 +419,13 @@ def spread(texture: NDArray[np.uint8], known: NDArray[np.uint8], step: int) -> N
             if known[y, x] != 0:
                 continue
             red = green = blue = count = np.int32(0)
-            for v in range(max(y - 1, 0), min(y + 2, rows)):
-                for u in range(max(x - 1, 0), min(x + 2, columns)):
-                    if known[v, u] != 0 and known[v, u] <= step:
-                        red += texture[v, u, 0]
-                        green += texture[v, u, 1]
-                        blue += texture[v, u, 2]
-                        count += 1
+            for window in range(9):
+                v, u = y + window // 3 - 1, x + window % 3 - 1
+                if 0 <= v < rows and 0 <= u < columns and known[v, u] != 0 and known[v, u] <= step:
+                    red += texture[v, u, 0]
+                    green += texture[v, u, 1]
+                    blue += texture[v, u, 2]
+                    count += 1
             if count > 0:
                 texture[y, x, 0] = (red + count // 2) // count
                 texture[y, x, 1] = (green + count // 2) // count

@@ -27,9 +27,9 @@ UNITS = 65536.0  # width of the plane handed to xatlas, which drops faces smalle
 def unwrap(mesh: Mesh, size: int, padding: int = PADDING) -> Mesh:
     """The mesh with uv for a texture of size x size texels; vertices are doubled along seams.
 
-    Every face has uv within [0, 1], v = 0 at the bottom; charts do not overlap and stand about ``padding`` texels apart;
-    texels are about equally dense on the surface. The result is the same on every run. Colours and
-    normals are kept, an old texture is not. Raises CannotError for a mesh without area.
+    Every face has uv within [0, 1], v = 0 at the bottom; charts do not overlap (some are mirrored) and stand about
+    ``padding`` texels apart; texels are about equally dense on the surface. The result is the same on every run.
+    Colours and normals are kept, an old texture is not. Raises CannotError for a mesh without area.
     """
     from mvgen.kernels.texture import smooth_labels
 
@@ -60,10 +60,14 @@ def _without_small(surface: Surface, charts: NDArray[np.int32]) -> NDArray[np.in
         face, edge = np.nonzero(surface.twins >= 0)
         mine, other = charts[face], charts[surface.twins[face, edge] // 3]
         # towards a larger neighbour only, or two small ones would swap
-        wanted = (area[mine] < SMALL_CHART * area.sum()) & ((area[other] > area[mine]) | (area[other] == area[mine]) & (other < mine))
+        wanted = (area[mine] < SMALL_CHART * area.sum()) & (
+            (area[other] > area[mine]) | (area[other] == area[mine]) & (other < mine)
+        )
         if not wanted.any():
             break
-        shared = coo_array((surface.lengths[face, edge][wanted], (mine[wanted], other[wanted])), shape=(count, count)).tocsr()
+        shared = coo_array(
+            (surface.lengths[face, edge][wanted], (mine[wanted], other[wanted])), shape=(count, count)
+        ).tocsr()
         longest = np.asarray(shared.argmax(axis=1)).reshape(-1)
         target = np.where(np.diff(shared.indptr) > 0, longest, np.arange(count))
         charts = surface.components(target[charts])
@@ -92,12 +96,12 @@ def _flatten(surface: Surface, charts: NDArray[np.int32]) -> tuple[NDArray[np.fl
     weighted = surface.normals * surface.areas[:, None]
     direction = np.stack([np.bincount(charts, weighted[:, k], minlength=count) for k in range(3)], axis=1)
     length = np.linalg.norm(direction, axis=1, keepdims=True)
-    direction = np.where(length > 0, direction / np.maximum(length, 1e-300), [0.0, 0.0, 1.0])
+    direction = np.where(length > 0, direction / np.maximum(length, 1e-300), np.array([0.0, 0.0, 1.0]))
     helper = np.eye(3)[np.abs(direction).argmin(1)]
-    right = np.cross(helper, direction)
+    right = np.asarray(np.cross(helper, direction), np.float64)
     right /= np.linalg.norm(right, axis=1, keepdims=True)
     basis = np.stack([right, np.cross(direction, right)], axis=1)
-    return np.einsum("fij,fkj->fki", basis[charts], surface.points[surface.faces]), direction
+    return np.einsum("fij,fkj->fki", basis[charts], surface.points[surface.faces]), direction.astype(np.float64)
 
 
 def _hidden(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
+from mvgen.core.io.images import read_image
 from mvgen.core.progress import Progress
 from mvgen.core.scene import View
 from mvgen.core.texture.surface import Surface
@@ -30,15 +31,14 @@ CORNERS = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4]]) / 6  # where a face is tes
 class Look:
     """The surface in one photo.
 
-    points [P, 3] float32: (x * z, y * z, z) in the photo's pixels; depth, trust [h, w] float32 at up to DEPTH_SIDE;
-    image [H, W, 3] uint8; slack: in scene units.
+    points [P, 3] float32: (x * z, y * z, z) in the photo's pixels; limit, trust [h, w] float32 at up to DEPTH_SIDE: the
+    depth up to which a point counts as seen, and how far a pixel may be believed (0..1); image [H, W, 3] uint8.
     """
 
     points: NDArray[np.float32]
-    depth: NDArray[np.float32]
+    limit: NDArray[np.float32]
     trust: NDArray[np.float32]
     image: NDArray[np.uint8]
-    slack: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +59,14 @@ def look(surface: Surface, view: View) -> Look:
     small = camera.fitted(DEPTH_SIDE)
     slack, jump = SLACK * _diagonal(surface), JUMP * _diagonal(surface)
     depth = depth_map(_projected(surface, small), surface.faces, small.width, small.height)
-    return Look(_projected(surface, camera), depth, _trust(depth, jump), image, slack)
+    return Look(_projected(surface, camera), depth + np.float32(slack), _trust(depth, jump), image)
 
 
 def observe(surface: Surface, views: Sequence[View], progress: Progress) -> Sight:
     """Look through every photo once, one at a time."""
     import cv2
+
+    from mvgen.kernels.texture import bilinear
 
     quality = np.zeros((len(surface.faces), len(views)), np.float32)
     colours = np.zeros((len(surface.points), len(views), 3), np.float32)
@@ -77,24 +79,21 @@ def observe(surface: Surface, views: Sequence[View], progress: Progress) -> Sigh
         trust = _trust_at(seen, pixels, seen.points[:, 2])
         cosine = _cosine(surface.points, point_normals, view.camera)
         believed[:, k] = (trust > 0.9) & (cosine > 0.3)
-        colours[:, k] = _sampled(cv2.GaussianBlur(seen.image, (0, 0), BLUR), pixels)
+        blurred = np.asarray(cv2.GaussianBlur(seen.image, (0, 0), BLUR), np.uint8)
+        colours[:, k] = bilinear(blurred, pixels.astype(np.float32))
         progress.advance()
     return Sight(quality, colours, believed)
 
 
 def _read(view: View) -> NDArray[np.uint8]:
-    import cv2
-
-    image = cv2.imread(str(view.image_path), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise InputError(f"{view.image_path}: cannot be read as a picture", hint="give the photos of the scene")
+    image = read_image(view.image_path)
     if image.shape[:2] != (view.camera.height, view.camera.width):
         raise InputError(
             f"{view.image_path}: has {image.shape[1]}x{image.shape[0]} pixels, its camera "
             f"{view.camera.width}x{view.camera.height}",
             hint="use the pictures that belong to the cameras",
         )
-    return image.astype(np.uint8, copy=False)
+    return image
 
 
 def _diagonal(surface: Surface) -> float:
@@ -127,12 +126,12 @@ def _trust(depth: NDArray[np.float32], jump: float) -> NDArray[np.float32]:
 
 def _trust_at(seen: Look, pixels: NDArray[Any], z: NDArray[Any]) -> NDArray[np.float32]:
     """[...]: trust at photo pixels [..., 2] with depth z [...], 0 where outside or hidden."""
-    rows, columns = seen.depth.shape
+    rows, columns = seen.limit.shape
     ratio = np.array([columns / seen.image.shape[1], rows / seen.image.shape[0]])
     cell = np.floor(np.clip(pixels * ratio, -1, [columns, rows])).astype(np.int32)
     inside = (z > 0) & (cell >= 0).all(-1) & (cell < [columns, rows]).all(-1)
     column, row = np.where(inside, cell[..., 0], 0), np.where(inside, cell[..., 1], 0)
-    return np.where(inside & (z <= seen.depth[row, column] + seen.slack), seen.trust[row, column], 0)
+    return np.where(inside & (z <= seen.limit[row, column]), seen.trust[row, column], 0)
 
 
 def _face_quality(surface: Surface, camera: Camera, seen: Look) -> NDArray[np.float32]:
@@ -161,10 +160,3 @@ def _point_normals(surface: Surface) -> NDArray[np.float64]:
     total = [np.bincount(surface.faces.reshape(-1), weighted[:, k], minlength=count) for k in range(3)]
     normals = np.stack(total, axis=1)
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
-
-
-def _sampled(image: NDArray[np.uint8], pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Colours [N, 3] at pixels [N, 2], bilinear, clamped to the picture."""
-    from mvgen.kernels.texture import bilinear
-
-    return bilinear(image, pixels.astype(np.float32))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,14 @@ class Surface:
             normals=cross / np.maximum(double, 1e-300)[:, None],
             scale=float(np.sqrt(double.sum() / 2)),
         )
+
+    def links(self) -> csr_array:
+        """[P, P]: the points that share an edge, with ones (twos where two faces run along it)."""
+        from scipy.sparse import coo_array
+
+        start, end = self.faces.reshape(-1), np.roll(self.faces, -1, axis=1).reshape(-1)
+        links = coo_array((np.ones(len(start)), (start, end)), shape=(len(self.points),) * 2)
+        return (links + links.T).tocsr()
 
     def components(self, labels: NDArray[Any]) -> NDArray[np.int32]:
         """[F]: numbers of the connected groups of faces with equal labels [F], in order of their first faces."""

@@ -14,9 +14,9 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress, Silent
 from mvgen.core.scene import View
 from mvgen.core.texture.atlas import unwrap
-from mvgen.core.texture.levelling import exposure_gains, seam_shifts
-from mvgen.core.texture.observe import Look, Sight, look, observe
-from mvgen.core.texture.select import blend_weights, choose, relative_quality
+from mvgen.core.texture.levelling import exposure_gains
+from mvgen.core.texture.observe import Sight, look, observe
+from mvgen.core.texture.select import blend_weights
 from mvgen.core.texture.surface import Surface
 
 SIZES = (256, 4096)  # texels, smallest and largest automatic texture
@@ -62,8 +62,8 @@ def automatic_size(sight: Sight) -> int:
 def vertex_colours(mesh: Mesh, views: Sequence[View], progress: Progress | None = None) -> Mesh:
     """The mesh with one colour per vertex from the photos that see it best. Raises as `texture_mesh` does."""
     surface, sight = _observed(mesh, views, progress or Silent())
-    weights = relative_quality(surface, sight) ** 3
-    colours = point_colours(surface, sight, weights, exposure_gains(sight), np.zeros((1, 1, 3), np.float32))
+    gains = exposure_gains(sight)
+    colours = point_colours(surface, sight, blend_weights(surface, sight, gains), gains)
     order = np.unique(mesh.vertices, axis=0, return_inverse=True)[1].reshape(-1)
     return replace(mesh, colours=(colours[order] / 255).astype(np.float32))
 
@@ -83,39 +83,30 @@ def _baked(
     from mvgen.kernels.texture import add_view, face_map, paint
 
     gains = exposure_gains(sight)
-    labels = choose(surface, sight, gains)
-    weights = blend_weights(surface, sight, labels)
-    shifts = seam_shifts(surface, sight, labels, gains)
-    fill = point_colours(surface, sight, weights, gains, shifts)
+    weights = blend_weights(surface, sight, gains)
+    fill = point_colours(surface, sight, weights, gains)
     assert mesh.uv is not None
     corners = ((mesh.uv * [1, -1] + [0, 1]) * size)[mesh.faces].astype(np.float32)
     owner = face_map(corners, size, MARGIN).reshape(-1)
-    places = np.flatnonzero(owner >= 0).astype(np.int32)
-    owners = owner[places]
+    places = np.flatnonzero(owner >= 0)
+    texels = np.stack([owner[places], places.astype(np.int32)], axis=1)
+    del places
     del owner
     slopes = _slopes(corners)
-    total = np.zeros((len(places), 4), np.float32)
+    total = np.zeros((len(texels), 4), np.float32)
     for k, view in enumerate(views):
         seen = look(surface, view)
-        seen = replace(seen, image=_brightened(seen.image, gains[k]))
-        planes = _planes(corners, slopes, _corner_values(surface, seen, weights[:, k], shifts[:, k]))
-        add_view(total, owners, places, size, planes, seen.depth, seen.trust, seen.image, seen.slack)
+        planes = _planes(corners, slopes, np.c_[seen.points, weights[:, k]][surface.faces])
+        add_view(total, texels, size, planes, seen.limit, seen.trust, _brightened(seen.image, gains[k]))
         progress.advance()
     texture = np.zeros((size, size, 3), np.uint8)
-    paint(texture, owners, places, total, _planes(corners, slopes, fill[surface.faces]))
-    return _with_gutter(texture, places)
+    paint(texture, texels, total, _planes(corners, slopes, fill[surface.faces]))
+    return _with_gutter(texture, texels[:, 1])
 
 
 def _brightened(image: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.uint8]:
     table = np.clip(np.arange(256)[:, None] * gain + 0.5, 0, 255).astype(np.uint8)
     return np.stack([table[image[..., k], k] for k in range(3)], axis=-1)
-
-
-def _corner_values(
-    surface: Surface, seen: Look, weights: NDArray[np.float32], shifts: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """[F, 3, 7]: (x * z, y * z, z, weight, red, green, blue) at the corners of each face."""
-    return np.concatenate([seen.points, weights[:, None], shifts], axis=1)[surface.faces]
 
 
 def _slopes(corners: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,20 +130,16 @@ def _planes(corners: NDArray[Any], slopes: NDArray[Any], values: NDArray[Any]) -
 
 
 def point_colours(
-    surface: Surface,
-    sight: Sight,
-    weights: NDArray[Any],
-    gains: NDArray[np.float32],
-    shifts: NDArray[np.float32],
+    surface: Surface, sight: Sight, weights: NDArray[np.float32], gains: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """[P, 3] (0..255): the photos' colours at the points; where none can be believed, as smooth as the surface allows.
 
-    weights [P, V]; gains [V, 3]; shifts [P, V, 3]. Unseen points solve Laplace's equation on the mesh.
+    weights [P, V]; gains [V, 3]. Unseen points solve Laplace's equation on the mesh.
     """
     weight = weights * sight.believed
     total = weight.sum(axis=1)
     known = total > 0
-    colours = np.einsum("pv,pvk->pk", weight, sight.colours * gains + shifts) / np.maximum(total, 1e-20)[:, None]
+    colours = np.einsum("pv,pvk->pk", weight, sight.colours * gains) / np.maximum(total, 1e-20)[:, None]
     if not known.any():
         return np.full((len(known), 3), 128, np.float32)
     colours[~known] = colours[known].mean(axis=0)
@@ -163,13 +150,10 @@ def point_colours(
 
 def _harmonic(surface: Surface, colours: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """[U, 3]: colours of the unknown points, each the mean of its neighbours."""
-    from scipy.sparse import coo_array, diags_array
+    from scipy.sparse import diags_array
     from scipy.sparse.linalg import splu
 
-    count = len(known)
-    start, end = surface.faces.reshape(-1), np.roll(surface.faces, -1, axis=1).reshape(-1)
-    links = coo_array((np.ones(len(start)), (start, end)), shape=(count, count))
-    links = (links + links.T).tocsr()[~known]
+    links = surface.links()[~known]
     # a weak pull to the mean, so that pieces that nobody sees have a solution
     degree = links.sum(axis=1) + 1e-6
     right = links[:, known] @ colours[known] + 1e-6 * colours[~known]
