@@ -122,10 +122,15 @@ def psnr(one: NDArray[np.floating], other: NDArray[np.floating], mask: NDArray[n
 
 
 def ssim(one: NDArray[np.floating], other: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
-    """Mean SSIM of pictures [H, W, 3] in [0, 1] over the pixels of a mask [H, W], which alone take part in the windows.
+    """Mean SSIM of pictures [H, W, 3] in [0, 1] over the pixels of a mask [H, W] (see `ssim_map`)."""
+    return float(ssim_map(one, other, mask)[mask].mean())
+
+
+def ssim_map(one: NDArray[np.floating], other: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """SSIM [H, W, 3] of pictures [H, W, 3] in [0, 1]; only pixels of a mask [H, W] take part in the windows.
 
     Gaussian window of 11 pixels, sigma 1.5, K1 0.01, K2 0.03 (Wang et al., "Image quality assessment: from error
-    visibility to structural similarity", 2004), mean of the three channels.
+    visibility to structural similarity", 2004)
     """
     import cv2
 
@@ -144,5 +149,4 @@ def ssim(one: NDArray[np.floating], other: NDArray[np.floating], mask: NDArray[n
     var_b = local_mean(b * b) - mean_b**2
     both = local_mean(a * b) - mean_a * mean_b
     c1, c2 = 0.01**2, 0.03**2
-    value = (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    return float(value[mask].mean())
+    return (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
