@@ -47,13 +47,10 @@ def confirm(rho, others, offsets, sizes, motions, backward, pixels, relative, vo
                 expected = r / z  # this pixel's inverse depth in the other view
                 if there < expected * (float32(1) - float32(2) * relative):
                     against += 1
-                # its surface point, seen from here: the other view's own pixel centre, carried back
-                gx, gy = float32(ix), float32(iy)
-                z = b[6] * gx + b[7] * gy + b[8] + b[11] * there
-                if z <= float32(1e-6):
-                    continue
-                # compare at the projected position, so that rounding to a pixel does not count as an error
+                # its depth carried back from the projected position, so that rounding to a pixel is no error
                 zb = b[6] * px + b[7] * py + b[8] + b[11] * there
+                if zb <= float32(1e-6):
+                    continue
                 qx = (b[0] * px + b[1] * py + b[2] + b[9] * there) / zb - fx
                 qy = (b[3] * px + b[4] * py + b[5] + b[10] * there) / zb - fy
                 back = there / zb
