@@ -8,12 +8,14 @@ Chetverikov et al., "The trimmed iterative closest point algorithm" (2002).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -140,27 +142,99 @@ def icp(
     return similarity
 
 
-def search(goal: Goal, points: NDArray[np.float64], seed: int = 0) -> Similarity:
-    """A similarity from nowhere: many turns with three scales each, the best refined by `icp`; points as there."""
-    few = goal.samples.points[goal.expected[:2000]]
-    some = points[:4000]
-    middle, size = some.mean(0), _spread(some)
-    turns = np.concatenate([Rotation.create_group("O").as_matrix(), Rotation.random(200, rng=seed).as_matrix()])
-    starts = []
-    for rotation in turns:
-        for factor in (0.8, 1.0, 1.25):
-            scale = factor * _spread(few) / size
-            starts.append(Similarity(scale, rotation, few.mean(0) - scale * rotation @ middle))
-    tree, near_tree = cKDTree(some), cKDTree(few)
+def search(goal: Goal, points: NDArray[np.float64], seed: int = 0, ground: float | None = None) -> Similarity:
+    """A similarity from nowhere: many poses are tried, the best refined by `icp`. points [N, 3] in random order.
+
+    With ground, the height in +Y of the plane on which the truth stands, the result may be an object on its main plane:
+    the plane is laid on the ground and what stands on it turned.
+    """
+    groups = [(points, _any_pose(goal, points, seed))]
+    if ground is not None:
+        groups += _standing_poses(goal, points, seed, ground)
+    found = [_best_pose(goal, part, starts) for part, starts in groups if len(part) >= 100]
+    return min(found, key=lambda pair: pair[1])[0]
+
+
+def _best_pose(goal: Goal, points: NDArray[np.float64], starts: list[Similarity]) -> tuple[Similarity, float]:
+    """The start that fits best after refinement, and its misfit both ways."""
+    few, some = goal.samples.points[goal.expected[:2000]], points[:4000]
+    tree, goal_tree = cKDTree(some), cKDTree(few)
 
     def quick(similarity: Similarity) -> float:
         back = similarity.scale * tree.query(similarity.inverse().apply(few[:200]))[0]
-        return _trimmed(back) + _trimmed(near_tree.query(similarity.apply(some[:200]))[0])
+        return _trimmed(back) + _trimmed(goal_tree.query(similarity.apply(some[:200]))[0])
 
+    whole = replace(goal, inside=lambda x, _: np.ones(len(x), bool))
     ranked = sorted(starts, key=quick)[:16]
-    tried = sorted((icp(goal, some, s, 0.2, 15, 800) for s in ranked), key=quick)[:3]
-    tried = [icp(goal, points, s, 0.1, 25, 4000) for s in tried]
-    return min(tried, key=lambda s: misfit(goal, points, s, both_ways=True))
+    tried = sorted((icp(whole, some, s, 0.2, 15, 800) for s in ranked), key=quick)[:3]
+    refined = [icp(whole, points, s, 0.1, 25, 4000) for s in tried]
+    return min(((s, misfit(goal, points, s, both_ways=True)) for s in refined), key=lambda pair: pair[1])
+
+
+def _any_pose(goal: Goal, points: NDArray[np.float64], seed: int) -> list[Similarity]:
+    """Turns in all directions, with three scales each, that bring the middle of the points to that of the goal."""
+    few = goal.samples.points[goal.expected[:2000]]
+    middle, size = points[:4000].mean(0), _spread(points[:4000])
+    turns = np.concatenate([Rotation.create_group("O").as_matrix(), Rotation.random(200, rng=seed).as_matrix()])
+    scales = [factor * _spread(few) / size for factor in (0.8, 1.0, 1.25)]
+    return [Similarity(s, r, few.mean(0) - s * r @ middle) for r in turns for s in scales]
+
+
+def _standing_poses(
+    goal: Goal, points: NDArray[np.float64], seed: int, ground: float
+) -> list[tuple[NDArray[np.float64], list[Similarity]]]:
+    """For either side of the main plane: the largest thing on it, and poses that lay the plane on the ground."""
+    size = float(np.linalg.norm(np.diff(np.percentile(points, [2, 98], axis=0), axis=0)))
+    normal, offset = _main_plane(points, 0.006 * size, np.random.default_rng(seed))
+    few = goal.samples.points[goal.expected[:2000]]
+    groups = []
+    for side in (1, -1):
+        level = Rotation.align_vectors([[0, 1, 0]], [side * normal])[0].as_matrix()
+        part = points[side * (points @ normal - offset) > 0.015 * size]
+        part = _largest_piece(part, 0.03 * size)
+        if len(part) < 100:
+            continue
+        tall = float(np.quantile(side * (part @ normal - offset), 0.99))
+        starts = []
+        for yaw in np.arange(0, 360, 10):
+            rotation = Rotation.from_euler("y", yaw, degrees=True).as_matrix() @ level
+            for factor in (0.8, 0.9, 1.0, 1.12, 1.25):
+                scale = factor * (float(few[:, 1].max()) - ground) / tall
+                shift = few.mean(0) - scale * rotation @ part.mean(0)
+                shift[1] = ground - scale * side * offset
+                starts.append(Similarity(scale, rotation, shift))
+        groups.append((part, starts))
+    return groups
+
+
+def _main_plane(
+    points: NDArray[np.float64], tolerance: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], float]:
+    """Unit normal and offset of the plane that most points lie on (Fischler and Bolles 1981, then least squares)."""
+    some = points[:4000]
+    best = np.zeros(len(some), bool)
+    for _ in range(300):
+        a, b, c = some[rng.choice(len(some), 3, replace=False)]
+        normal = np.cross(b - a, c - a)
+        length = np.linalg.norm(normal)
+        if length > 0:
+            on = np.abs((some - a) @ normal) < tolerance * length
+            best = on if on.sum() > best.sum() else best
+    middle = some[best].mean(0) if best.any() else some.mean(0)
+    normal = np.linalg.svd(some[best] - middle, full_matrices=False)[2][2] if best.sum() >= 3 else np.array([0.0, 1, 0])
+    return normal, float(middle @ normal)
+
+
+def _largest_piece(points: NDArray[np.float64], cell: float) -> NDArray[np.float64]:
+    """The points in the largest set of occupied cells that touch each other."""
+    if not len(points):
+        return points
+    cells = np.floor(points / cell).astype(np.int64)
+    places, index = np.unique(cells, axis=0, return_inverse=True)
+    pairs = cKDTree(places).query_pairs(1.8, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), (len(places), len(places)))
+    piece = connected_components(graph, directed=False)[1][index.reshape(-1)]
+    return points[piece == np.bincount(piece).argmax()]
 
 
 def _spread(points: NDArray[np.float64]) -> float:

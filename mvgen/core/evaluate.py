@@ -69,7 +69,7 @@ def evaluate(
         raise CannotError("the ground truth has nothing that two of its views see", "check its cameras.json")
     goal = alignment.Goal(samples, expected, truth.diagonal, lambda points, extra: inside(truth, points, extra))
     pairs = alignment.matching_cameras(cameras, truth.cameras)
-    similarity, how = _align(result, goal, pairs, options)
+    similarity, how = _align(result, goal, pairs, truth.ground, options)
     moved = result.moved(similarity)
     progress.stage("distances")
     values, reasons = shape_scores(moved, truth, samples[expected], options, rng)
@@ -140,6 +140,7 @@ def _align(
     result: Mesh | PointCloud,
     goal: alignment.Goal,
     pairs: Sequence[tuple[Camera, Camera]],
+    ground: float | None,
     options: Options,
 ) -> tuple[Similarity, str]:
     if options.align == "none":
@@ -159,7 +160,7 @@ def _align(
     near = alignment.misfit(goal, points, identity, both_ways=True) < 0.05
     if options.align == "icp" or (options.align == "auto" and near):
         return alignment.icp(goal, points, identity), "icp"
-    return alignment.icp(goal, points, alignment.search(goal, points, options.seed), 0.03), "similarity"
+    return alignment.icp(goal, points, alignment.search(goal, points, options.seed, ground), 0.03), "similarity"
 
 
 def _cloud(result: Mesh | PointCloud, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -96,9 +96,17 @@ def test_a_perfect_result_with_its_cameras(folder: Path) -> None:
     assert found["alignment"]["scale"] == pytest.approx(2.5, rel=0.005)
     assert values["f_score@0.5%"] > 0.99 and values["accuracy"] < 0.001
     assert values["registered"] == 1 and values["rotation_error_max"] < 1e-3 and values["centre_error_max"] < 1e-4
-    assert values["psnr"] > 26 and values["ssim"] > 0.95 and values["coverage"] > 0.99
+    assert values["psnr"] > 26 and values["ssim"] > 0.85 and values["coverage"] > 0.99
     assert values["volume_iou"] is None and "not closed" in found["reasons"]["volume_iou"]
     assert len(found["per_view"]) == 6
+
+
+@pytest.mark.slow
+def test_an_object_on_its_ground_is_found_without_cameras(folder: Path) -> None:
+    found = report(folder, "result.glb", "truth")
+    assert found["alignment"]["by"] == "similarity"
+    assert found["alignment"]["scale"] == pytest.approx(2.5, rel=0.01)
+    assert found["metrics"]["f_score@1%"] > 0.98 and found["metrics"]["psnr"] > 26
 
 
 def test_what_is_missing_and_what_is_wrong_show_in_different_numbers(folder: Path, tmp_path: Path) -> None:
