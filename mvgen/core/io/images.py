@@ -26,7 +26,7 @@ from mvgen.core.errors import InputError
 from mvgen.core.io.atomic import atomic_file
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
 MAX_PIXELS = 250_000_000  # above the largest phone cameras (200 Mpx), below what exhausts a small machine
 FILM_DIAGONAL = math.hypot(36, 24)  # mm, of the frame that "35 mm equivalent" refers to
 

@@ -18,10 +18,14 @@ def choose_pairs(
     from motion", 2013).
     """
     count = len(descriptors)
+    lengths = [np.maximum(np.linalg.norm(d, axis=1), 1e-12).astype(np.float32) for d in descriptors]
     alike = np.zeros((count, count), np.int32)
     for a in range(count):
         for b in range(a + 1, count):
-            alike[a, b] = alike[b, a] = _mutual_matches(descriptors[a], descriptors[b], ratio)
+            if min(len(descriptors[a]), len(descriptors[b])) > 1:
+                # Products of byte descriptors are integers that float32 holds exactly, in any order of summation.
+                cosine = (descriptors[a] @ descriptors[b].T) / lengths[a][:, None] / lengths[b][None]
+                alike[a, b] = alike[b, a] = _mutual_matches(cosine, ratio)
     pairs = {(a, b) for a in range(count) for b in range(a + 1, min(count, a + window + 1))}
     for a in range(count):
         order = np.argsort(-alike[a], kind="stable")[:neighbours]
@@ -29,14 +33,12 @@ def choose_pairs(
     return sorted(pairs)
 
 
-def _mutual_matches(a: NDArray[np.float32], b: NDArray[np.float32], ratio: float) -> int:
-    """Mutual nearest neighbours by angle that are clearly nearer than the second. The products of byte descriptors are
-    integers that float32 holds exactly, so the order of summation cannot change them."""
-    if len(a) < 2 or len(b) < 2:
-        return 0
-    scale = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
-    angle = np.arccos(np.clip(a @ b.T / np.maximum(scale, 1e-12), -1, 1))
-    forward, backward = angle.argmin(1), angle.argmin(0)
-    nearest = np.partition(angle, 1, axis=1)[:, :2]
-    mutual = backward[forward] == np.arange(len(a))
-    return int((mutual & (nearest[:, 0] < ratio * nearest[:, 1])).sum())
+def _mutual_matches(cosine: NDArray[np.float32], ratio: float) -> int:
+    """How many rows and columns are each other's nearest, with the row's second nearest clearly farther. Distances are
+    those of unit vectors: d^2 = 2 - 2 cosine."""
+    rows = np.arange(len(cosine))
+    forward, backward = cosine.argmax(1), cosine.argmax(0)
+    first = cosine[rows, forward]
+    cosine[rows, forward] = -1
+    clear = 1 - first < ratio**2 * (1 - cosine.max(1))
+    return int((clear & (backward[forward] == rows)).sum())

@@ -42,7 +42,7 @@ def run_worker(
             stdout=subprocess.PIPE,
             stderr=log_file,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": _python_path()},
+            env={**os.environ, "PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1"},
         )
         try:
             assert child.stdout is not None

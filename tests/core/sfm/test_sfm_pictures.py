@@ -1,0 +1,68 @@
+"""Upright copies and undistortion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import worlds
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvgen.core.io.images import read_image, read_photos, write_image
+from mvgen.core.progress import Silent
+from mvgen.core.sfm.pictures import Lens, prepare_pictures, undistort_picture
+
+
+@given(st.floats(-0.3, 0.3), st.floats(0.6, 3), st.integers(16, 300), st.integers(16, 300))
+def test_a_pinhole_picture_shows_nothing_beyond_it(radial: float, ratio: float, width: int, height: int) -> None:
+    lens = Lens(width, height, ratio * max(width, height), radial)
+    focal = lens.pinhole_focal()
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    seen = lens.distort(np.stack([x, y], -1), focal)
+    slack = 0.25 if focal == lens.focal else 1e-6
+    assert (seen >= 0.5 - slack).all()
+    assert (seen <= np.array([width, height]) - 0.5 + slack).all()
+
+
+def test_undistortion_straightens_a_picture(tmp_path: Path) -> None:
+    """A smooth pattern seen through the lens and undistorted is the pattern seen by the pinhole camera."""
+    lens = Lens(160, 120, 150.0, -0.15)
+    x, y = np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5)
+    pixels = np.stack([x, y], -1)
+
+    def pattern(rays: np.ndarray) -> np.ndarray:
+        value = 127 + 60 * np.sin(9 * rays[..., 0]) + 60 * np.cos(11 * rays[..., 1])
+        return np.repeat(value[..., None], 3, -1).astype(np.uint8)
+
+    rays = (pixels - [80, 60]) / 150.0
+    for _ in range(60):  # invert the radial term by iteration
+        rays = (pixels - [80, 60]) / 150.0 / (1 + lens.radial * (rays**2).sum(-1, keepdims=True))
+    write_image(pattern(rays), tmp_path / "a.png")
+    focal = undistort_picture(tmp_path / "a.png", lens)
+    expected = pattern((pixels - [80, 60]) / focal)
+    assert np.abs(read_image(tmp_path / "a.png").astype(int) - expected)[2:-2, 2:-2].max() <= 4
+
+
+def test_negligible_distortion_leaves_the_file_alone(tmp_path: Path) -> None:
+    write_image(worlds.texture(0, 60, 80), tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    assert undistort_picture(tmp_path / "a.png", Lens(80, 60, 90.0, 1e-4)) == 90
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_copies_keep_plain_photos_and_scale_large_ones(tmp_path: Path) -> None:
+    image = worlds.texture(1, 120, 160)
+    paths = [worlds.save_photo(image, tmp_path / f"{i}.jpg", with_focal=i == 0) for i in range(2)]
+    write_image(image, tmp_path / "2.tif")
+    photos = read_photos([*paths, tmp_path / "2.tif"])
+    whole = prepare_pictures(photos, tmp_path / "whole", 1600, 2, Silent())
+    assert [p.name for p in whole] == ["0.jpg", "1.jpg", "2.png"]
+    assert whole[0].path.read_bytes() == paths[0].read_bytes()
+    assert np.array_equal(read_image(whole[2].path), image)
+    assert [p.camera for p in whole] == [0, 1, 1]
+    small = prepare_pictures(photos, tmp_path / "small", 80, 1, Silent())
+    assert (small[0].width, small[0].height) == (80, 60)
+    assert small[0].focal == pytest.approx((whole[0].focal or 0) / 2)
+    assert small[1].focal is None
