@@ -64,25 +64,40 @@ def orbit_cameras(
     width, height = size
     focal = 0.5 * max(width, height) / np.tan(np.radians(20))
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    middle = (points.min(0) + points.max(0)) / 2
-    extent = max(float(np.linalg.norm(np.ptp(points, axis=0))), 1e-12)
     front = np.array([0.0, 0, 1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
     side = np.cross(up, front)
     angles = np.radians(azimuth + 360 * np.arange(count) / count)
     tilt = np.radians(elevation)
     directions = [np.cos(tilt) * (np.cos(a) * front + np.sin(a) * side) + np.sin(tilt) * up for a in angles]
-    distance, turns = 1e-3 * extent, []
-    for direction in directions:
-        turn = look_at(middle + extent * direction, middle, up)[:3, :3]
-        local = (points - middle) @ turn.T
-        across = np.abs(local[:, :2]) * (2 * focal / (_FILL * np.array([width, height])))
-        distance = max(distance, float((across.max(1) - local[:, 2]).max()))
-        turns.append(turn)
+    turns = [look_at(direction, np.zeros(3), up)[:3, :3] for direction in directions]
+    middle, distance = _framing(points, turns, focal, size)
     digits = max(3, len(str(count - 1)))
     return [
         Camera(f"view_{i:0{digits}d}.png", width, height, intrinsics, _pose(turn, middle + distance * direction))
         for i, (turn, direction) in enumerate(zip(turns, directions))
     ]
+
+
+def _framing(
+    points: NDArray[np.floating], turns: list[NDArray[np.float64]], focal: float, size: tuple[int, int]
+) -> tuple[NDArray[np.float64], float]:
+    """The point to look at and the distance from it that show all points in every view, on average in the middle."""
+    room = _FILL * np.array(size) / (2 * focal)  # half the frame at distance 1
+    some = points[:: max(1, len(points) * len(turns) // 1_000_000)]
+    middle = (points.min(0) + points.max(0)) / 2
+    distance = 0.0
+    for last in (False, False, False, True):
+        views = [(some - middle) @ turn.T for turn in turns]
+        distance = max(float((np.abs(v[:, :2]) / room - v[:, 2:]).max()) for v in views)
+        distance = max(distance, 1e-9 * float(np.abs(points).max()) + 1e-12)
+        if last:
+            break
+        steps = []
+        for view, turn in zip(views, turns):
+            seen = view[:, :2] / (view[:, 2:] + distance)
+            steps.append(distance * (seen.min(0) + seen.max(0)) / 2 @ turn[:2])
+        middle = middle + np.mean(steps, axis=0)
+    return middle, distance
 
 
 def _pose(turn: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.float64]:

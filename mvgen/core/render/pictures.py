@@ -72,7 +72,7 @@ def depth_range(points: NDArray[np.floating], cameras: Sequence[Camera]) -> tupl
 
 
 def sheet(pictures: Sequence[NDArray[np.uint8]], gap: int = 4) -> NDArray[np.uint8]:
-    """Pictures [h, w, C] side by side in rows, as one picture that is about as wide as high; the gaps are zero."""
+    """Pictures [h, w, C] side by side in rows, as one picture; the gaps are zero."""
     height = max(p.shape[0] for p in pictures)
     width = max(p.shape[1] for p in pictures)
     columns = sheet_columns(len(pictures), width, height)
@@ -86,8 +86,8 @@ def sheet(pictures: Sequence[NDArray[np.uint8]], gap: int = 4) -> NDArray[np.uin
 
 
 def sheet_columns(count: int, width: int, height: int) -> int:
-    """Columns of a sheet of ``count`` pictures: few empty places, and about 4:3."""
+    """Columns of a sheet of ``count`` pictures: few empty places, and about 8:5."""
     return min(
         range(1, count + 1),
-        key=lambda c: (-(-count // c) * c - count) / count + abs(np.log(c * width / (-(-count // c) * height) / 1.33)),
+        key=lambda c: (-(-count // c) * c - count) / count + abs(np.log(c * width / (-(-count // c) * height) / 1.6)),
     )
