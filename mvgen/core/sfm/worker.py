@@ -13,6 +13,7 @@ import copy
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -504,14 +505,15 @@ def main(request: Path, result: Path) -> None:
 
     pycolmap.logging.minloglevel = 1
     answer = recover(Job(json.loads(request.read_text()), channel))
-    np.savez(result, **answer)  # type: ignore[arg-type]
-    sys.stderr.flush()
-    os._exit(0)  # skips the destructors of libraries that may not get along
+    draft = result.with_name("draft.npz")
+    np.savez(draft, **answer)  # type: ignore[arg-type]
+    draft.replace(result)  # whole or not at all
 
 
 def end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
+    """End this process when its standard input closes, even in the middle of a library call."""
+    os.read(0, 1)
+    signal.raise_signal(signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def test_the_worker_ends_when_its_parent_is_gone() -> None:
     assert child.poll() is None
     child.stdin.close()
     try:
-        assert child.wait(timeout=20) == 1
+        assert child.wait(timeout=20) == -signal.SIGTERM
     finally:
         child.kill()
         child.stdout.close()
