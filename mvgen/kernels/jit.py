@@ -1,33 +1,57 @@
-"""Numba as every kernel uses it: one cache folder, one set of options, and the same pixel functions for CPU and CUDA."""
+"""Numba as every kernel uses it: one cache folder, one set of options, the same pixel functions for CPU and CUDA."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import os
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
+
+import numba
+from numba import njit, prange, set_num_threads
+
+from mvgen import __version__
+
+__all__ = ["kernel", "load_for_cuda", "pixel_function", "prange", "serial_kernel", "set_num_threads", "strict_kernel"]
 
 TARGET = "cpu"  # what `pixel_function` compiles for while a module is being loaded
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: $NUMBA_CACHE_DIR, or mvgen/kernels in the user's cache folder."""
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "mvgen" / "kernels"
+def cache_folder() -> Path | None:
+    """Where compiled kernels are kept, or None where nothing can be written.
+
+    A folder in $NUMBA_CACHE_DIR, else in mvgen/kernels of the user's cache folder. Its name follows the version and
+    the pixel functions, because a kernel that Numba finds compiled may have inlined older ones.
+    """
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mvgen" / "kernels"
+        folder = Path(os.environ.get("NUMBA_CACHE_DIR") or base) / _edition()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):  # no permission, no space, no home
+        return None
 
 
-os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
+def _edition() -> str:
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*_pixel.py")):
+        code.update(path.read_bytes())
+    return f"{__version__}-numba{numba.__version__}-{code.hexdigest()[:12]}"
 
-from numba import njit, prange, set_num_threads  # noqa: E402  (the cache folder is read at import)
 
-__all__ = ["kernel", "njit", "pixel_function", "prange", "set_num_threads"]
+CACHE = cache_folder()
+if CACHE is not None:
+    numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
+KEPT = CACHE is not None  # without a cache folder, kernels are compiled by each process that uses them
 
-kernel = njit(parallel=True, fastmath=True, error_model="numpy", cache=True, nogil=True)
-serial_kernel = njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+kernel = njit(parallel=True, fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
+serial_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
+strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
 
 
 def pixel_function(function):  # type: ignore[no-untyped-def]
@@ -36,7 +60,7 @@ def pixel_function(function):  # type: ignore[no-untyped-def]
         from numba import cuda
 
         return cuda.jit(device=True, fastmath=True)(function)
-    return njit(fastmath=True, error_model="numpy", cache=True)(function)
+    return njit(fastmath=True, error_model="numpy", cache=KEPT)(function)
 
 
 def load_for_cuda(module_name: str) -> ModuleType:
@@ -59,19 +83,20 @@ def load_for_cuda(module_name: str) -> ModuleType:
 
 def is_warm(kernel_set: str) -> bool:
     """Whether a set of kernels has been compiled on this machine before, by this version."""
-    return _stamp(kernel_set).exists()
+    return CACHE is not None and (CACHE / f"{kernel_set}.warm").exists()
+
+
+def wait_notice(kernel_set: str, seconds: int) -> str | None:
+    """What to tell a person who has to wait for a set of kernels to be compiled, or None."""
+    if is_warm(kernel_set):
+        return None
+    if CACHE is not None:
+        return f"compiling kernels, once (about {seconds} seconds)"
+    return f"compiling kernels (about {seconds} seconds), in every run as the cache folder cannot be written"
 
 
 def mark_warm(kernel_set: str) -> None:
     """Remember that a set of kernels is compiled."""
-    stamp = _stamp(kernel_set)
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.touch()
-
-
-def _stamp(kernel_set: str) -> Path:
-    import numba
-
-    from mvgen import __version__
-
-    return cache_folder() / f"{kernel_set}-{__version__}-numba{numba.__version__}.warm"
+    if CACHE is not None:
+        with contextlib.suppress(OSError):
+            (CACHE / f"{kernel_set}.warm").touch()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels.jit import njit
+from mvgen.kernels.jit import strict_kernel
 
 
-@njit(cache=True, nogil=True)
+@strict_kernel
 def splat(
     pixels: NDArray[np.float32],
     depth: NDArray[np.float32],

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels.jit import njit
+from mvgen.kernels.jit import strict_kernel
 
 
-@njit(cache=True, nogil=True)
+@strict_kernel
 def add_crossings(corners: NDArray[np.float64], counts: NDArray[np.int32]) -> None:
     """Add each triangle's crossings of the columns to counts [X, Y, Z + 1].
 
@@ -44,7 +44,7 @@ def add_crossings(corners: NDArray[np.float64], counts: NDArray[np.int32]) -> No
                 counts[ix, iy, slot] += -1 if area > 0 else 1
 
 
-@njit(cache=True, nogil=True)
+@strict_kernel
 def _side(ax: float, ay: float, bx: float, by: float, x: float, y: float) -> float:
     """Twice the signed area of (a, b, p), the same but for the sign when a and b change places."""
     if ax > bx or (ax == bx and ay > by):
