@@ -16,7 +16,9 @@ from mvgen.kernels.jit import kernel, pixel_function, prange, serial_kernel
 EMPTY = np.float32(1e30)  # depth where there is no surface
 BANDS = 16  # rows of a raster are dealt out in this many bands
 MOST_SAMPLES = 4  # per texel and direction
+OWN_WEIGHT = np.float32(1e-3)  # of a face's own colour against the photos', whose best one has weight 1
 NEAR = np.float32(1e-6)
+SLIVER = np.float32(2e-3)  # twice the area in texels below which a face owns none
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int32]
@@ -83,12 +85,14 @@ def depth_map_reference(points: Float, faces: Int, width: int, height: int) -> F
     return out
 
 
-def _cover_reference(corners: NDArray[Any], x: NDArray[Any], y: NDArray[Any], margin: float) -> tuple[Any, Any]:
+def _cover_reference(
+    corners: NDArray[Any], x: NDArray[Any], y: NDArray[Any], margin: float, least: Scalar = NEAR
+) -> tuple[Any, Any]:
     """Pixels within ``margin`` of a triangle [3, 2], and barycentric weights [H, W, 3]; (None, None) if degenerate."""
     turned = np.roll(corners, -1, axis=0), np.roll(corners, -2, axis=0)
     twice = [_edge(*turned[0][k], *turned[1][k], x, y) for k in range(3)]
     area = _edge(*corners[0], *corners[1], *corners[2])
-    if abs(area) < NEAR:
+    if abs(area) < least:
         return None, None
     weights = np.stack(twice, -1) / area
     heights = abs(area) / np.linalg.norm(turned[1] - turned[0], axis=1)  # of each corner over the opposite edge
@@ -118,7 +122,7 @@ def face_map(corners: Float, size: int, margin: float) -> Int:
                 if max(ay, by, cy) + m < first or min(ay, by, cy) - m > last:
                     continue
                 area = _edge(ax, ay, bx, by, cx, cy)
-                if abs(area) < NEAR:
+                if abs(area) < SLIVER:
                     continue
                 la = -m * np.sqrt((cx - bx) ** 2 + (cy - by) ** 2) / abs(area)
                 lb = -m * np.sqrt((ax - cx) ** 2 + (ay - cy) ** 2) / abs(area)
@@ -145,7 +149,7 @@ def face_map_reference(corners: Float, size: int, margin: float) -> Int:
     y, x = np.mgrid[:size, :size] + 0.5
     for grown in (0.0, margin) if margin > 0 else (0.0,):
         for f, corner in enumerate(corners.astype(np.float64)):
-            inside, _ = _cover_reference(corner, x, y, grown)
+            inside, _ = _cover_reference(corner, x, y, grown, SLIVER)
             if inside is not None:
                 out[inside & (out < 0)] = f
     return out
@@ -376,7 +380,7 @@ def bilinear_reference(image: NDArray[Any], at: NDArray[Any]) -> NDArray[np.floa
 
 @kernel
 def paint(texture: NDArray[np.uint8], texels: Int, total: Float, planes: Float) -> None:
-    """Write summed colours into a texture [S, S, 3]; texels without weight take their face's own colour.
+    """Write summed colours into a texture [S, S, 3], with a little of each face's own colour, alone where nothing is.
 
     texels [N, 2]: face, y * S + x; total [N, 4] as in `add_view`; planes [F, 4, 3]: red, green,
     blue of the face as in `add_view`.
@@ -388,9 +392,8 @@ def paint(texture: NDArray[np.uint8], texels: Int, total: Float, planes: Float) 
         dx = np.float32(x) + np.float32(0.5) - c[3, 0]
         dy = np.float32(y) + np.float32(0.5) - c[3, 1]
         for k in range(3):
-            value = c[0, k] + c[1, k] * dx + c[2, k] * dy
-            if total[t, 3] > 0:
-                value = total[t, k] / total[t, 3]
+            own = c[0, k] + c[1, k] * dx + c[2, k] * dy
+            value = (total[t, k] + OWN_WEIGHT * own) / (total[t, 3] + OWN_WEIGHT)
             texture[y, x, k] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
 
 
@@ -400,8 +403,7 @@ def paint_reference(texture: NDArray[np.uint8], texels: Int, total: Float, plane
     c = planes[texels[:, 0]]
     offset = np.stack([x, y], axis=1) + 0.5 - c[:, 3, :2]
     own = c[:, 0] + c[:, 1] * offset[:, :1] + c[:, 2] * offset[:, 1:]
-    weight = total[:, 3:]
-    value = np.where(weight > 0, total[:, :3] / np.maximum(weight, 1e-30), own)
+    value = (total[:, :3] + OWN_WEIGHT * own) / (total[:, 3:] + OWN_WEIGHT)
     texture[y, x] = np.clip(value + 0.5, 0, 255).astype(np.uint8)
 
 

@@ -18,12 +18,12 @@ from mvgen.core.texture.surface import Surface
 
 DEPTH_SIDE = 1600  # pixels of the longer side of a depth map, at most
 SLACK = 0.005  # of the bounding box's diagonal: how far behind the depth map a point still counts as seen
-JUMP = 0.01  # of the diagonal: a step in depth between neighbouring pixels that is an edge
-EDGE_PIXELS = (1.5, 4.5)  # pixels this near to an edge are not believed at all; this far, fully
-LEAST_TRUST = 1e-4  # so that a doubtful pixel still beats none
-MIN_COSINE = 0.1  # between a face's normal and the way to the camera
+JUMP = 0.01  # of the diagonal: a bend in depth from pixel to pixel that is an edge
+EDGE_PIXELS = (0.5, 4.5)  # pixels this near to an edge are hardly believed; this far, fully
+BELIEVED = 0.12  # trust from which a colour is taken for what a point looks like: two pixels from an edge
+COSINES = (0.15, 0.3)  # of the angle between normal and way to the camera: not believed at all; fully
 BACK_SIDE = 0.01  # of the quality: a photo of a face's back, for open and doubled surfaces
-BLUR = 2.0  # pixels, standard deviation of the photo from which surface colours are compared
+BLUR = 1.0  # pixels, standard deviation of the photo from which surface colours are compared
 CORNERS = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4]]) / 6  # where a face is tested
 
 
@@ -53,13 +53,14 @@ class Sight:
 
 def look(surface: Surface, view: View) -> Look:
     """Raises InputError if the picture cannot be read or has another size than its camera."""
-    from mvgen.kernels.texture import depth_map
+    from mvgen.kernels.texture import EMPTY, depth_map
 
     camera, image = view.camera, _read(view)
     small = camera.fitted(DEPTH_SIDE)
     slack, jump = SLACK * _diagonal(surface), JUMP * _diagonal(surface)
     depth = depth_map(_projected(surface, small), surface.faces, small.width, small.height)
-    return Look(_projected(surface, camera), depth + np.float32(slack), _trust(depth, jump), image)
+    limit = np.where(depth < EMPTY, depth + np.float32(slack), np.float32(0))
+    return Look(_projected(surface, camera), limit, _trust(depth, jump), image)
 
 
 def observe(surface: Surface, views: Sequence[View], progress: Progress) -> Sight:
@@ -78,7 +79,7 @@ def observe(surface: Surface, views: Sequence[View], progress: Progress) -> Sigh
         pixels = seen.points[:, :2] / np.maximum(seen.points[:, 2:], 1e-6)
         trust = _trust_at(seen, pixels, seen.points[:, 2])
         cosine = _cosine(surface.points, point_normals, view.camera)
-        believed[:, k] = (trust > 0.9) & (cosine > 0.3)
+        believed[:, k] = (trust > BELIEVED) & (cosine > COSINES[1])
         blurred = np.asarray(cv2.GaussianBlur(seen.image, (0, 0), BLUR), np.uint8)
         colours[:, k] = bilinear(blurred, pixels.astype(np.float32))
         progress.advance()
@@ -108,7 +109,7 @@ def _projected(surface: Surface, camera: Camera) -> NDArray[np.float32]:
 
 
 def _trust(depth: NDArray[np.float32], jump: float) -> NDArray[np.float32]:
-    """[h, w] from LEAST_TRUST near depth edges and the picture's border to 1 inside.
+    """[h, w] from 0 near depth edges and the picture's border to 1 inside.
 
     Geometry and cameras are a little off, so pixels near an edge may show what is beside the surface.
     """
@@ -117,11 +118,12 @@ def _trust(depth: NDArray[np.float32], jump: float) -> NDArray[np.float32]:
     from mvgen.kernels.texture import EMPTY
 
     ring = cv2.copyMakeBorder(depth, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=float(EMPTY))
-    window = np.ones((3, 3), np.uint8)
-    smooth = ((cv2.dilate(ring, window) - cv2.erode(ring, window)) < jump).astype(np.uint8)
+    bend = np.array([[1, -2, 1]], np.float32)  # blind to the slope of a surface seen at a low angle
+    across = np.abs(cv2.filter2D(ring, cv2.CV_32F, bend))
+    smooth = (np.maximum(across, np.abs(cv2.filter2D(ring, cv2.CV_32F, bend.T))) < jump).astype(np.uint8)
     distance = cv2.distanceTransform(smooth, cv2.DIST_L2, 3)[1:-1, 1:-1]
     ramp = np.clip((distance - EDGE_PIXELS[0]) / (EDGE_PIXELS[1] - EDGE_PIXELS[0]), 0, 1)
-    return np.maximum(ramp * ramp, LEAST_TRUST).astype(np.float32)
+    return (ramp * ramp).astype(np.float32)
 
 
 def _trust_at(seen: Look, pixels: NDArray[Any], z: NDArray[Any]) -> NDArray[np.float32]:
@@ -144,7 +146,8 @@ def _face_quality(surface: Surface, camera: Camera, seen: Look) -> NDArray[np.fl
     tests = np.einsum("ck,fkj->fcj", CORNERS, corners)
     trust = _trust_at(seen, tests[..., :2] / np.maximum(tests[..., 2:], 1e-6), tests[..., 2]).mean(1)
     cosine = _cosine(surface.points[surface.faces].mean(1), surface.normals, camera)
-    side = np.where(cosine > MIN_COSINE, 1, np.where(cosine < -MIN_COSINE, BACK_SIDE, 0))
+    side = np.clip((np.abs(cosine) - COSINES[0]) / (COSINES[1] - COSINES[0]), 0, 1)
+    side *= np.where(cosine > 0, 1, BACK_SIDE)
     return np.where(front, covered * trust * side, 0).astype(np.float32)
 
 

@@ -26,7 +26,7 @@ def blend_weights(surface: Surface, sight: Sight, gains: NDArray[np.float32]) ->
     """
     around = _gathered(surface, sight.quality)
     power = (around / np.maximum(around.max(axis=1, keepdims=True), 1e-20)) ** SHARPNESS
-    agreeing = _feathered(surface, power) * _agreement(sight, gains)
+    agreeing = _feathered(surface, power) * _least_around(surface, _agreement(sight, gains))
     share = agreeing / np.maximum(agreeing.max(axis=1, keepdims=True), 1e-20)
     if share.shape[1] > MOST_PHOTOS:
         beyond = np.partition(share, -MOST_PHOTOS - 1, axis=1)[:, -MOST_PHOTOS - 1]
@@ -64,6 +64,15 @@ def _agreement(sight: Sight, gains: NDArray[np.float32]) -> NDArray[np.float64]:
     limit = np.maximum(TOLERANCE[0], TOLERANCE[1] * usual)
     excess = np.maximum(distance / limit[:, None] - 1, 0)
     return np.where(voters, np.maximum(np.exp(-excess * excess), 1e-3), 1)
+
+
+def _least_around(surface: Surface, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[P, V]: the least of the values [P, V] over each point and its neighbours."""
+    corners = surface.faces.reshape(-1)
+    order = np.argsort(corners, kind="stable")
+    starts = np.searchsorted(corners[order], np.arange(len(values)))
+    starts = np.minimum(starts, len(order) - 1)  # points without faces
+    return np.minimum.reduceat(values[surface.faces].min(axis=1)[order // 3], starts, axis=0)
 
 
 def _middle(values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
