@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32
+from numba import float32, int32, int64
 from numpy.typing import NDArray
 
 from mvgen.kernels.jit import kernel, prange, serial_kernel
@@ -27,11 +27,11 @@ def pack_picture(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
 
 @kernel
 def half_pass(
-    colour, image, packed, offsets, sizes, motions, best, planes, cost, lens, tap_x, tap_y, tap_w, settings, salt,
-    depths, depth_offsets, backward,
+    colour, images, support, packed, offsets, sizes, motions, best, planes, cost, lens, tap_x, tap_y, tap_w, settings,
+    salt, depths, backward,
 ):  # fmt: skip
     """Improve the pixels of one colour of the chess board in place; the order of rows does not matter."""
-    height, width = image.shape
+    height, width = support.shape
     count = motions.shape[0]
     for row in prange(height):
         y = int32(row)
@@ -41,19 +41,20 @@ def half_pass(
         normal = np.empty(3, np.float32)
         for x in range((y + colour) & 1, width, 2):
             sweep_pixel(
-                int32(x), y, image, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x, tap_y,
-                tap_w, settings, salt, weight, value, costs, normal, depths, depth_offsets, backward,
+                int32(x), y, images, support, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x,
+                tap_y, tap_w, settings, salt, weight, value, costs, normal, depths, backward,
             )  # fmt: skip
 
 
 @kernel
 def sweep_volume(
-    image, packed, offsets, sizes, motions, best, levels, tap_x, tap_y, tap_w, settings, depths, depth_offsets,
-    backward, volume,
+    images, support, packed, offsets, sizes, motions, best, levels, tap_x, tap_y, tap_w, settings, depths, backward,
+    volume,
 ):  # fmt: skip
     """Costs of fronto-parallel planes: volume [H, W, D] uint8 (a cost of 2 is 255) for inverse depths levels [D]."""
-    height, width = image.shape
+    height, width = support.shape
     count = motions.shape[0]
+    grade = packed.shape[0] // images.shape[0]
     zero = float32(0)
     for row in prange(height):
         y = int32(row)
@@ -61,13 +62,17 @@ def sweep_volume(
         value = np.empty(TAPS, np.float32)
         costs = np.empty(count, np.float32)
         for x in range(width):
+            layer = int32(support[y, x])
+            stride = int32(1) << layer
             mean, variance = reference_patch(
-                image, int32(height), int32(width), int32(x), y, tap_x, tap_y, tap_w, settings[5], weight, value
-            )
+                images[layer], int32(height), int32(width), int32(x), y, stride, tap_x, tap_y, tap_w, settings[5],
+                weight, value,
+            )  # fmt: skip
             for d in range(levels.shape[0]):
                 c = hypothesis_cost(
-                    packed, offsets, sizes, motions, count, best, int32(x), y, levels[d], zero, zero, tap_x, tap_y,
-                    weight, value, mean, variance, settings[6], depths, depth_offsets, backward, zero, costs,
+                    packed, layer * int64(grade), offsets, sizes, motions, count, best, int32(x), y, levels[d], zero,
+                    zero, stride, tap_x, tap_y, weight, value, mean, variance, settings[6], depths, backward, zero,
+                    costs,
                 )  # fmt: skip
                 volume[y, x, d] = np.uint8(c * float32(127.0))
 

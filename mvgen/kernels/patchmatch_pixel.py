@@ -9,7 +9,7 @@ Costs are 1 - ZNCC over 5 x 5 taps two pixels apart, weighted by likeness to the
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32, uint32, uint64, uintp
+from numba import float32, int32, int64, uint32, uint64, uintp
 
 from mvgen.kernels.jit import pixel_function
 
@@ -42,14 +42,17 @@ def signed_unit(state):
 
 
 @pixel_function
-def reference_patch(image, height, width, x, y, tap_x, tap_y, tap_w, tone, weight, value):
-    """Fill weight [25] and value [25] (relative to the weighted mean); return the mean and the variance."""
+def reference_patch(image, height, width, x, y, stride, tap_x, tap_y, tap_w, tone, weight, value):
+    """Fill weight [25] and value [25] (relative to the weighted mean); return the mean and the variance.
+
+    Taps are `stride` times as far apart as tap_x, tap_y [25] say.
+    """
     centre = image[y, x]
     total = ZERO
     mean = ZERO
     for i in range(TAPS):
-        yy = min(max(y + int32(tap_y[i]), int32(0)), height - int32(1))
-        xx = min(max(x + int32(tap_x[i]), int32(0)), width - int32(1))
+        yy = min(max(y + stride * int32(tap_y[i]), int32(0)), height - int32(1))
+        xx = min(max(x + stride * int32(tap_x[i]), int32(0)), width - int32(1))
         v = image[yy, xx]
         d = (v - centre) * tone
         w = tap_w[i] / (ONE + d * d)
@@ -67,7 +70,9 @@ def reference_patch(image, height, width, x, y, tap_x, tap_y, tap_w, tone, weigh
 
 
 @pixel_function
-def source_cost(packed, offset, height, width, motion, x, y, rho, a, b, tap_x, tap_y, weight, value, mean, variance, gate):
+def source_cost(
+    packed, offset, height, width, motion, x, y, rho, a, b, stride, tap_x, tap_y, weight, value, mean, variance, gate
+):  # fmt: skip
     """1 - ZNCC of the reference patch and one source picture (packed: see `patchmatch.pack_picture`).
 
     motion [12]: M row by row, then m. A hypothesis that leaves the picture costs WORST.
@@ -79,12 +84,13 @@ def source_cost(packed, offset, height, width, motion, x, y, rho, a, b, tap_x, t
     h_edge = float32(height) - float32(1.001)
     if cz <= float32(1e-6) or cx < ZERO or cy < ZERO or cx > w_edge * cz or cy > h_edge * cz:
         return float32(WORST)
-    xa = motion[0] + motion[9] * a
-    xb = motion[1] + motion[9] * b
-    ya = motion[3] + motion[10] * a
-    yb = motion[4] + motion[10] * b
-    za = motion[6] + motion[11] * a
-    zb = motion[7] + motion[11] * b
+    step = float32(stride)
+    xa = (motion[0] + motion[9] * a) * step
+    xb = (motion[1] + motion[9] * b) * step
+    ya = (motion[3] + motion[10] * a) * step
+    yb = (motion[4] + motion[10] * b) * step
+    za = (motion[6] + motion[11] * a) * step
+    zb = (motion[7] + motion[11] * b) * step
     s1 = ZERO
     s2 = ZERO
     sr = ZERO
@@ -145,20 +151,20 @@ def geometric_error(depths, offset, height, width, forward, backward, x, y, rho)
 
 @pixel_function
 def hypothesis_cost(
-    packed, offsets, sizes, motions, count, best, x, y, rho, a, b, tap_x, tap_y, weight, value, mean, variance, gate,
-    depths, depth_offsets, backward, geometric, costs,
+    packed, shift, offsets, sizes, motions, count, best, x, y, rho, a, b, stride, tap_x, tap_y, weight, value, mean,
+    variance, gate, depths, backward, geometric, costs,
 ):  # fmt: skip
     """Mean over the best few sources; costs [S] is filled with each source's own."""
     fx = float32(x)
     fy = float32(y)
     for s in range(count):
         c = source_cost(
-            packed, offsets[s], sizes[s, 0], sizes[s, 1], motions[s], fx, fy, rho, a, b,
+            packed, offsets[s] + shift, sizes[s, 0], sizes[s, 1], motions[s], fx, fy, rho, a, b, stride,
             tap_x, tap_y, weight, value, mean, variance, gate,
         )  # fmt: skip
         if geometric > ZERO and c < float32(WORST):
             c += geometric * geometric_error(
-                depths, depth_offsets[s], sizes[s, 0], sizes[s, 1], motions[s], backward[s], fx, fy, rho
+                depths, offsets[s], sizes[s, 0], sizes[s, 1], motions[s], backward[s], fx, fy, rho
             )
         costs[s] = c
     total = ZERO
@@ -206,17 +212,22 @@ def facing(x, y, rho, a, b, focal_x, focal_y, centre_x, centre_y, normal):
 
 @pixel_function
 def sweep_pixel(
-    x, y, image, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x, tap_y, tap_w, settings,
-    salt, weight, value, costs, normal, depths, depth_offsets, backward,
+    x, y, images, support, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x, tap_y, tap_w,
+    settings, salt, weight, value, costs, normal, depths, backward,
 ):  # fmt: skip
     """Improve one pixel's plane: neighbours' planes, the plane through the neighbours, and random changes.
 
+    images [B, H, W] and, in the same order, the sources in `packed` come in B grades of blur; support [H, W] says which
+    grade a pixel is matched in: the taps of grade k are 2^k times as far apart, for where there is little texture.
     lens [4]: focal and centre, index coordinates. settings [9]: lowest and highest rho, one pixel of disparity in
     rho, random range in pixels, range of the normal, tone, gate, smoothness, geometric weight.
     cost [H, W] holds the photometric part; negative means unknown. Pixels of the other colour are only read.
     """
-    height = int32(image.shape[0])
-    width = int32(image.shape[1])
+    height = int32(images.shape[1])
+    width = int32(images.shape[2])
+    layer = int32(support[y, x])
+    stride = int32(1) << layer
+    shift = layer * int64(packed.shape[0] // images.shape[0])
     low = settings[0]
     high = settings[1]
     rho_px = settings[2]
@@ -225,15 +236,17 @@ def sweep_pixel(
     geometric = settings[8]
     fx = float32(x)
     fy = float32(y)
-    mean, variance = reference_patch(image, height, width, x, y, tap_x, tap_y, tap_w, settings[5], weight, value)
+    mean, variance = reference_patch(
+        images[layer], height, width, x, y, stride, tap_x, tap_y, tap_w, settings[5], weight, value
+    )
     rho = planes[y, x, 0]
     a = planes[y, x, 1]
     b = planes[y, x, 2]
     photo = cost[y, x]
     if photo < ZERO:
         photo = hypothesis_cost(
-            packed, offsets, sizes, motions, count, best, x, y, rho, a, b, tap_x, tap_y, weight, value, mean, variance,
-            gate, depths, depth_offsets, backward, geometric, costs,
+            packed, shift, offsets, sizes, motions, count, best, x, y, rho, a, b, stride, tap_x, tap_y, weight, value,
+            mean, variance, gate, depths, backward, geometric, costs,
         )  # fmt: skip
     total = photo + smoothness * roughness(planes, height, width, x, y, rho, a, b, rho_px)
 
@@ -303,8 +316,8 @@ def sweep_pixel(
         if rough >= total:
             continue
         c = hypothesis_cost(
-            packed, offsets, sizes, motions, count, best, x, y, trho, ta, tb, tap_x, tap_y, weight, value, mean,
-            variance, gate, depths, depth_offsets, backward, geometric, costs,
+            packed, shift, offsets, sizes, motions, count, best, x, y, trho, ta, tb, stride, tap_x, tap_y, weight, value,
+            mean, variance, gate, depths, backward, geometric, costs,
         )  # fmt: skip
         if c + rough < total:
             total = c + rough

@@ -27,7 +27,7 @@ class FusionOptions:
     """What counts as agreement, and how dense the cloud is."""
 
     max_cost: float = 0.6  # photometric cost over which a depth is not believed
-    min_views: int = 2  # other views that must confirm a depth (never more than there are)
+    min_views: int = 1  # other views that must confirm a depth (never more than there are)
     pixels: float = 1.5  # reprojection error of a confirmation
     relative: float = 0.01  # difference in depth of a confirmation
     cell: float = 1.25  # edge of a thinning cell in pixels of the photos, as seen on the surface

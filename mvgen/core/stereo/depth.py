@@ -20,11 +20,13 @@ from mvgen.core.progress import Progress
 from mvgen.core.scene import Scene, View
 from mvgen.core.stereo.match import (
     MatchOptions,
+    Picture,
     Planes,
     improve,
     index_intrinsics,
     match_view,
     pack_sources,
+    picture_of,
     pixel_step,
 )
 from mvgen.core.stereo.select import inverse_depth_range, source_views, visibility
@@ -74,14 +76,15 @@ def grey_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (image @ np.array([0.299, 0.587, 0.114], np.float32) / 255).astype(np.float32)
 
 
-def pyramid(grey: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def pyramid(grey: NDArray[np.float32]) -> list[Picture]:
     """The picture and its halvings, finest first; three levels, or more for large pictures."""
-    out = [grey]
+    out = [picture_of(grey)]
     while len(out) < 3 or max(out[-1].shape) >= 2 * COARSEST:
         height, width = out[-1].shape
         if min(height, width) < 32:
             break
-        out.append(cv2.resize(out[-1], ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA))
+        half = cv2.resize(out[-1].grades[0], ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+        out.append(picture_of(half))
     return out
 
 
@@ -94,7 +97,7 @@ def estimate_depths(scene: Scene, folder: Path, options: StereoOptions, seed: in
     steps = [pixel_step(c, [cameras[j] for j in s], 0.5 * sum(r)) for c, s, r in zip(cameras, sources, ranges)]
 
     @lru_cache(maxsize=2 * options.sources + 4)
-    def pictures(i: int) -> list[NDArray[np.float32]]:
+    def pictures(i: int) -> list[Picture]:
         return pyramid(grey_of(read_at(scene.views[i], cameras[i])))
 
     passes = 1 + options.geometric_passes
@@ -125,7 +128,7 @@ def estimate_depths(scene: Scene, folder: Path, options: StereoOptions, seed: in
 def _confirm_pass(
     before: StereoResult,
     i: int,
-    pictures: Callable[[int], list[NDArray[np.float32]]],
+    pictures: Callable[[int], list[Picture]],
     options: MatchOptions,
     seed: int,
 ) -> Planes:

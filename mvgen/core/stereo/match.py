@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,8 @@ from mvgen.core.camera import Camera
 from mvgen.kernels import patchmatch as pm
 
 GATE = 1e-5  # variance of grey in [0, 1] under which a patch says nothing
+BLUR = (1.2, 2.4)  # sigma in pixels of the grades of blur after the first, which is sharp
+ENOUGH = (3e-5, 1e-5)  # variance of a patch from which on a grade is good enough
 TONE = 12.0  # how fast the weight of a tap falls with its difference in grey
 
 
@@ -37,8 +40,32 @@ class Planes:
 
 
 @dataclass(frozen=True, eq=False)
+class Picture:
+    """A grey picture [B, H, W] in B grades of blur, and the grade in which each pixel is matched [H, W] uint8."""
+
+    grades: NDArray[np.float32]
+    support: NDArray[np.uint8]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.support.shape[0], self.support.shape[1]
+
+
+def picture_of(grey: NDArray[np.float32]) -> Picture:
+    """Blur a grey picture [H, W] in [0, 1] and choose for each pixel the finest grade with enough texture."""
+    grades = np.stack([grey] + [cv2.GaussianBlur(grey, (0, 0), s) for s in BLUR])
+    support = np.full(grey.shape, len(BLUR), np.uint8)
+    for grade in reversed(range(len(BLUR))):
+        side = (9 << grade) - (grade > 0)
+        mean, square = (cv2.boxFilter(g, -1, (side, side)) for g in (grades[grade], grades[grade] ** 2))
+        support[square - mean**2 >= ENOUGH[grade]] = grade
+    return Picture(grades, support)
+
+
+@dataclass(frozen=True, eq=False)
 class Sources:
-    """The source pictures of one level, packed flat for the kernels."""
+    """The source pictures of one level, packed flat for the kernels, all of one grade of blur before the next."""
 
     packed: NDArray[np.uint64]
     offsets: NDArray[np.int64]
@@ -79,12 +106,12 @@ def pixel_step(reference: Camera, sources: Sequence[Camera], rho: float) -> floa
     return float(np.median(steps))
 
 
-def pack_sources(reference: Camera, cameras: Sequence[Camera], pictures: Sequence[NDArray[np.float32]]) -> Sources:
+def pack_sources(reference: Camera, cameras: Sequence[Camera], pictures: Sequence[Picture]) -> Sources:
     """Everything the kernels need of the sources of one level."""
     sizes = np.array([p.shape for p in pictures], np.int32)
     counts = sizes.prod(axis=1, dtype=np.int64)
     return Sources(
-        packed=np.concatenate([pm.pack_picture(p).ravel() for p in pictures]),
+        packed=np.concatenate([pm.pack_picture(p.grades[k]).ravel() for k in range(len(BLUR) + 1) for p in pictures]),
         offsets=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
         sizes=sizes,
         motions=np.stack([motion(reference, c) for c in cameras]),
@@ -96,7 +123,7 @@ _NO_DEPTHS = np.zeros(1, np.float32)
 
 
 def improve(
-    image: NDArray[np.float32],
+    image: Picture,
     camera: Camera,
     sources: Sources,
     state: Planes,
@@ -122,15 +149,15 @@ def improve(
         for colour in (0, 1):
             salt = (seed * 1000003 + sweep * 2 + colour) & 0x7FFFFFFF
             pm.half_pass(
-                colour, image, sources.packed, sources.offsets, sources.sizes, sources.motions, best, planes, cost,
+                colour, image.grades, image.support, sources.packed, sources.offsets, sources.sizes, sources.motions, best, planes, cost,
                 lens, pm.TAP_X, pm.TAP_Y, pm.TAP_W, settings, salt,
-                _NO_DEPTHS if depths is None else depths, sources.offsets, sources.backward,
+                _NO_DEPTHS if depths is None else depths, sources.backward,
             )  # fmt: skip
     return Planes(planes, cost)
 
 
 def sweep_planes(
-    image: NDArray[np.float32], sources: Sources, rho_range: tuple[float, float], options: MatchOptions
+    image: Picture, sources: Sources, rho_range: tuple[float, float], options: MatchOptions
 ) -> Planes:
     """A first state: fronto-parallel plane sweep, semi-global matching, and the planes through its depths."""
     height, width = image.shape
@@ -139,10 +166,10 @@ def sweep_planes(
     settings = np.array([0, 0, 0, 0, 0, TONE, GATE], np.float32)
     best = min(options.best, len(sources.sizes))
     pm.sweep_volume(
-        image, sources.packed, sources.offsets, sources.sizes, sources.motions, best, levels, pm.TAP_X, pm.TAP_Y,
-        pm.TAP_W, settings, _NO_DEPTHS, sources.offsets, sources.backward, volume,
+        image.grades, image.support, sources.packed, sources.offsets, sources.sizes, sources.motions, best, levels,
+        pm.TAP_X, pm.TAP_Y, pm.TAP_W, settings, _NO_DEPTHS, sources.backward, volume,
     )  # fmt: skip
-    total = pm.aggregate(volume, image, 10, 120, 20.0)
+    total = pm.aggregate(volume, image.grades[0], 10, 120, 20.0)
     rho = _subpixel(total, levels)
     planes = np.stack([rho, _slope(rho, 1), _slope(rho, 0)], axis=-1).astype(np.float32)
     return Planes(planes, np.full((height, width), -1, np.float32))
@@ -191,14 +218,14 @@ def enlarge(state: Planes, height: int, width: int, scale: tuple[float, float]) 
 
 def match_view(
     cameras: Sequence[Camera],
-    pyramids: Sequence[Sequence[NDArray[np.float32]]],
+    pyramids: Sequence[Sequence[Picture]],
     rho_range: tuple[float, float],
     options: MatchOptions,
     seed: int,
 ) -> Planes:
     """Planes of the first camera's picture, the others being its sources.
 
-    cameras are those of the finest level; pyramids[i][0] is the finest grey picture [H, W] in [0, 1] of camera i.
+    cameras are those of the finest level; pyramids[i][0] is the finest picture of camera i.
     """
     state: Planes | None = None
     middle = 0.5 * (rho_range[0] + rho_range[1])

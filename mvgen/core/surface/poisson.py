@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh, PointCloud
 
+DEEPEST = 9  # one level more takes four times as long
 FEWEST = 100  # points from which a surface is worth trying
 
 
@@ -30,9 +31,9 @@ def spacing(points: NDArray[np.float64]) -> float:
 
 
 def octree_depth(points: NDArray[np.float64], gap: float) -> int:
-    """The depth at which a cell is about two spacings wide, between 6 and 11."""
+    """The depth at which a cell is two to four spacings wide, between 6 and DEEPEST."""
     extent = 1.1 * float(np.ptp(points, axis=0).max())
-    return int(np.clip(np.ceil(np.log2(extent / (2 * max(gap, 1e-30)))), 6, 11))
+    return int(np.clip(np.floor(np.log2(extent / (2 * max(gap, 1e-30)))), 6, DEEPEST))
 
 
 def poisson_surface(cloud: PointCloud, options: SurfaceOptions) -> Mesh:
