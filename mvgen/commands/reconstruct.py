@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mvgen.core.reconstruct import OnDepth, Reconstruction
     from mvgen.core.scene import DepthMap
 
+DEVICES = ("cpu", "cuda")
 EXTENSIONS = {"mesh": (".glb", ".ply", ".obj", ".stl", ".off"), "points": (".ply", ".glb")}
 
 
@@ -69,22 +70,25 @@ def reconstruct(
     from mvgen.core.io.images import find_photos, read_photos
     from mvgen.core.reconstruct import ReconstructOptions
     from mvgen.core.reconstruct import reconstruct as run
+    from mvgen.core.stereo.match import usable_device
 
     _check_outputs(job, output, kind, format, save_cameras, previews)
     options = apply_settings(
         ReconstructOptions(),
         [f"stereo.size={size}", f"faces={faces}", f"texture_size={texture_size or 0}", *(settings or [])],
     )
+    device = usable_device(job.device, job.progress)
     photos = read_photos(find_photos([Path(i) for i in images]))
     preview, depths = _preview(job, previews), _depth_folder(job, kind)
-    result = run(photos, job.scratch, kind, options, job.seed, job.threads, job.progress, _both(preview, depths))
+    watch = _both(preview, depths)
+    result = run(photos, job.scratch, kind, options, job.seed, job.threads, job.progress, watch, device)
     _write(job, result, output, kind, format)
     if save_cameras is not None:
         _write_cameras(job, result, save_cameras)
     if preview is not None and previews is not None:
         preview.finish(result.scene, result.points)
         job.write_folder(previews, lambda draft: _move_all(preview.folder, draft))
-    return _report(result, output, options, job)
+    return _report(result, output, options, job, device)
 
 
 def _check_outputs(
@@ -176,7 +180,7 @@ def _move_all(source: Path, target: Path) -> None:
         shutil.move(path, target / path.name)
 
 
-def _report(result: Reconstruction, output: str, options: Any, job: Job) -> Report:
+def _report(result: Reconstruction, output: str, options: Any, job: Job, device: str) -> Report:
     verdicts = result.sfm.verdicts
     missed = [v for v in verdicts if not v.registered]
     for verdict in missed:
@@ -189,6 +193,7 @@ def _report(result: Reconstruction, output: str, options: Any, job: Job) -> Repo
         "points": len(result.points),
         "result_from_cameras": result.frame.matrix().tolist(),
         "method": "classical",
+        "device": device,
         "options": asdict(options),
     }
     what = f"{len(result.points):,} points"

@@ -63,15 +63,18 @@ def reconstruct(
     threads: int,
     progress: Progress,
     on_depth: OnDepth | None = None,
+    device: str = "cpu",
 ) -> Reconstruction:
     """Run the stages; `work` is a folder for pictures and depth states, `on_depth` sees each finished depth map.
+
+    device: where depth is estimated, ``cpu`` or ``cuda:N``.
 
     Raises CannotError where the photos do not allow it, with the reason.
     """
     sfm = recover_cameras(photos, work, options.sfm, seed, threads, progress)
     frame = scene_frame(sfm.scene, seed)
     scene = sfm.scene.moved(frame)
-    stereo = estimate_depths(scene, work, options.stereo, seed, progress)
+    stereo = estimate_depths(scene, work, options.stereo, seed, progress, device)
     progress.stage("fusion", len(scene.views))
     kept = KeptDepths()
     maps = kept.watch(depth_maps(stereo, options.fusion, progress), on_depth)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import float32, int32, int64
 from numpy.typing import NDArray
@@ -12,6 +14,51 @@ from mvgen.kernels.patchmatch_pixel import TAPS, hypothesis_cost, reference_patc
 _STEPS = np.arange(-4, 5, 2, dtype=np.float32)
 TAP_X, TAP_Y = (np.ascontiguousarray(g.ravel()) for g in np.meshgrid(_STEPS, _STEPS))
 TAP_W = np.exp(-(TAP_X**2 + TAP_Y**2) / (2 * 5.0**2)).astype(np.float32)
+
+
+class Match(NamedTuple):
+    """What a pass reads and does not change; see `patchmatch_pixel.sweep_pixel`."""
+
+    images: NDArray[np.float32]  # [B, H, W] the reference picture in its grades of blur
+    support: NDArray[np.uint8]  # [H, W] the grade of each pixel
+    packed: NDArray[np.uint64]  # the sources, see `pack_picture`
+    offsets: NDArray[np.int64]  # [S] where a source begins in packed
+    sizes: NDArray[np.int32]  # [S, 2] height and width
+    motions: NDArray[np.float32]  # [S, 12] from the reference to a source
+    backward: NDArray[np.float32]  # [S, 12] and back
+    depths: NDArray[np.float32]  # the sources' inverse depths, flat; anything where they have no weight
+    best: int  # sources that judge a pixel: the best few
+
+
+def run_passes(
+    match: Match,
+    lens: NDArray[np.float32],
+    settings: NDArray[np.float32],
+    salts: NDArray[np.int64],
+    planes: NDArray[np.float32],
+    cost: NDArray[np.float32],
+) -> None:
+    """Half passes of alternating colour, improving planes [H, W, 3] and cost [H, W] in place.
+
+    lens [4]; settings [P, 9] and salts [P] of each pass: see `patchmatch_pixel.sweep_pixel`.
+    """
+    m = match
+    for k, salt in enumerate(salts):
+        half_pass(
+            k & 1, m.images, m.support, m.packed, m.offsets, m.sizes, m.motions, m.best, planes, cost, lens,
+            TAP_X, TAP_Y, TAP_W, settings[k], salt, m.depths, m.backward,
+        )  # fmt: skip
+
+
+def sweep_volume(
+    match: Match, levels: NDArray[np.float32], settings: NDArray[np.float32], volume: NDArray[np.uint8]
+) -> None:
+    """Costs of fronto-parallel planes: volume [H, W, D] (a cost of 2 is 254) for inverse depths levels [D]."""
+    m = match
+    fill_volume(
+        m.images, m.support, m.packed, m.offsets, m.sizes, m.motions, m.best, levels, TAP_X, TAP_Y, TAP_W, settings,
+        m.depths, m.backward, volume,
+    )  # fmt: skip
 
 
 def pack_picture(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
@@ -47,11 +94,11 @@ def half_pass(
 
 
 @kernel
-def sweep_volume(
+def fill_volume(
     images, support, packed, offsets, sizes, motions, best, levels, tap_x, tap_y, tap_w, settings, depths, backward,
     volume,
 ):  # fmt: skip
-    """Costs of fronto-parallel planes: volume [H, W, D] uint8 (a cost of 2 is 255) for inverse depths levels [D]."""
+    """See `sweep_volume`."""
     height, width = support.shape
     count = motions.shape[0]
     grade = packed.shape[0] // images.shape[0]

@@ -8,6 +8,8 @@ Costs are 1 - ZNCC over 5 x 5 taps two pixels apart, weighted by likeness to the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import float32, int32, int64, uint32, uint64, uintp
 
@@ -21,9 +23,9 @@ ZERO, ONE = np.float32(0), np.float32(1)
 @pixel_function
 def random_state(x, y, salt):
     """A 32-bit state from a pixel and the number of the pass (integer hash)."""
-    h = uint32(x) * uint32(0x9E3779B1) ^ uint32(y) * uint32(0x85EBCA77) ^ uint32(salt) * uint32(0xC2B2AE3D)
-    h = uint32(h ^ (h >> uint32(15))) * uint32(0x2C1B3C6D)
-    h = uint32(h ^ (h >> uint32(12))) * uint32(0x297A2D39)
+    h = uint32(uint32(x) * uint32(0x9E3779B1) ^ uint32(y) * uint32(0x85EBCA77) ^ uint32(salt) * uint32(0xC2B2AE3D))
+    h = uint32((h ^ (h >> uint32(15))) * uint32(0x2C1B3C6D))
+    h = uint32((h ^ (h >> uint32(12))) * uint32(0x297A2D39))
     return uint32(h ^ (h >> uint32(15))) | uint32(1)
 
 
@@ -119,7 +121,7 @@ def source_cost(
     spread = s2 - s1 * s1
     if spread < gate or variance < gate:
         return float32(WORST)
-    score = sr / np.sqrt(spread * variance)
+    score = sr / math.sqrt(spread * variance)
     return ONE - min(max(score, -ONE), ONE)
 
 
@@ -134,8 +136,8 @@ def geometric_error(depths, offset, height, width, forward, backward, x, y, rho)
         return float32(3)
     px = (forward[0] * x + forward[1] * y + forward[2] + forward[9] * rho) / z
     py = (forward[3] * x + forward[4] * y + forward[5] + forward[10] * rho) / z
-    ix = int32(np.floor(px + float32(0.5)))
-    iy = int32(np.floor(py + float32(0.5)))
+    ix = int32(math.floor(px + float32(0.5)))
+    iy = int32(math.floor(py + float32(0.5)))
     if ix < 0 or iy < 0 or ix >= width or iy >= height:
         return float32(3)
     there = depths[uintp(offset + iy * width + ix)]
@@ -146,7 +148,7 @@ def geometric_error(depths, offset, height, width, forward, backward, x, y, rho)
         return float32(3)
     qx = (backward[0] * px + backward[1] * py + backward[2] + backward[9] * there) / z - x
     qy = (backward[3] * px + backward[4] * py + backward[5] + backward[10] * there) / z - y
-    return min(np.sqrt(qx * qx + qy * qy), float32(3))
+    return min(math.sqrt(qx * qx + qy * qy), float32(3))
 
 
 @pixel_function
@@ -202,8 +204,8 @@ def facing(x, y, rho, a, b, focal_x, focal_y, centre_x, centre_y, normal):
     nz = rho - a * (x - centre_x) - b * (y - centre_y)
     rx = (x - centre_x) / focal_x
     ry = (y - centre_y) / focal_y
-    length = np.sqrt(nx * nx + ny * ny + nz * nz)
-    ray = np.sqrt(rx * rx + ry * ry + ONE)
+    length = math.sqrt(nx * nx + ny * ny + nz * nz)
+    ray = math.sqrt(rx * rx + ry * ry + ONE)
     normal[0] = -nx / length
     normal[1] = -ny / length
     normal[2] = -nz / length
@@ -316,8 +318,8 @@ def sweep_pixel(
         if rough >= total:
             continue
         c = hypothesis_cost(
-            packed, shift, offsets, sizes, motions, count, best, x, y, trho, ta, tb, stride, tap_x, tap_y, weight, value,
-            mean, variance, gate, depths, backward, geometric, costs,
+            packed, shift, offsets, sizes, motions, count, best, x, y, trho, ta, tb, stride, tap_x, tap_y, weight,
+            value, mean, variance, gate, depths, backward, geometric, costs,
         )  # fmt: skip
         if c + rough < total:
             total = c + rough

@@ -30,7 +30,7 @@ def plane_cost(
     tone: float,
     gate: float,
 ) -> float:
-    """1 - ZNCC of the patch about (x, y) and its image in a source under a plane (rho, a, b); see `patchmatch_pixel`."""
+    """1 - ZNCC of the patch about (x, y) and its image in a source under a plane (rho, a, b), in the sharpest grade."""
     height, width = image.shape
     xs = np.clip(x + TAP_X.astype(int), 0, width - 1)
     ys = np.clip(y + TAP_Y.astype(int), 0, height - 1)

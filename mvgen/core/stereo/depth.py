@@ -88,8 +88,10 @@ def pyramid(grey: NDArray[np.float32]) -> list[Picture]:
     return out
 
 
-def estimate_depths(scene: Scene, folder: Path, options: StereoOptions, seed: int, progress: Progress) -> StereoResult:
-    """Match every view of a scene; the states are written to files in `folder`."""
+def estimate_depths(
+    scene: Scene, folder: Path, options: StereoOptions, seed: int, progress: Progress, device: str = "cpu"
+) -> StereoResult:
+    """Match every view of a scene on a device (``cpu`` or ``cuda:N``); the states are written to files in `folder`."""
     cameras = tuple(v.camera.fitted(options.size) for v in scene.views)
     seen = visibility(scene)
     sources = source_views(scene, options.sources)
@@ -102,21 +104,24 @@ def estimate_depths(scene: Scene, folder: Path, options: StereoOptions, seed: in
 
     passes = 1 + options.geometric_passes
     progress.stage("depth", len(cameras) * passes)
-    if not jit.is_warm(KERNELS):
-        progress.warn("compiling kernels, once (about 15 seconds)")
+    notice = jit.wait_notice(KERNELS, 15)
+    if notice and device == "cpu":
+        progress.warn(notice)
 
     def photometric(i: int) -> Planes:
         views = [i, *sources[i]]
-        return match_view([cameras[j] for j in views], [pictures(j) for j in views], ranges[i], options.match, seed + i)
+        chosen = [cameras[j] for j in views], [pictures(j) for j in views]
+        return match_view(*chosen, ranges[i], options.match, seed + i, device)
 
     files = _write_states(photometric, len(cameras), folder / "depth0", progress)
-    jit.mark_warm(KERNELS)
+    if device == "cpu":
+        jit.mark_warm(KERNELS)
     result = StereoResult(scene, cameras, sources, ranges, steps, files)
     for k in range(1, passes):
         before = result
 
         def again(i: int, before: StereoResult = before, k: int = k) -> Planes:
-            return _confirm_pass(before, i, pictures, options.match, seed + 1000 * k + i)
+            return _confirm_pass(before, i, pictures, options.match, seed + 1000 * k + i, device)
 
         files = _write_states(again, len(cameras), folder / f"depth{k}", progress)
         for old in before.files:
@@ -131,6 +136,7 @@ def _confirm_pass(
     pictures: Callable[[int], list[Picture]],
     options: MatchOptions,
     seed: int,
+    device: str,
 ) -> Planes:
     """Sweep a view again at full size, its cost now with the disagreement with its sources' depths (ACMM, Xu & Tao 2019)."""
     names = before.sources[i]
@@ -140,7 +146,7 @@ def _confirm_pass(
     unknown = Planes(state.planes, np.full_like(state.cost, -1))
     return improve(
         pictures(i)[0], before.cameras[i], sources, unknown, before.ranges[i], before.steps[i], (0.5, 0.15),
-        options.geometric_sweeps, options, seed, depths,
+        options.geometric_sweeps, options, seed, depths, device,
     )  # fmt: skip
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.progress import Progress
 from mvgen.kernels import patchmatch as pm
 
 GATE = 1e-5  # variance of grey in [0, 1] under which a patch says nothing
@@ -122,6 +124,40 @@ def pack_sources(reference: Camera, cameras: Sequence[Camera], pictures: Sequenc
 _NO_DEPTHS = np.zeros(1, np.float32)
 
 
+def kernels_for(device: str, sources: int) -> ModuleType:
+    """The module with ``run_passes`` and ``sweep_volume`` for ``cpu`` or ``cuda:N`` and a number of sources."""
+    if device == "cpu":
+        return pm
+    from mvgen.kernels import patchmatch_cuda
+
+    if sources > patchmatch_cuda.MOST_SOURCES:
+        return pm
+    patchmatch_cuda.select(device)
+    return patchmatch_cuda
+
+
+def usable_device(device: str, progress: Progress) -> str:
+    """The device, or ``cpu`` with a warning where its kernels do not run."""
+    if device == "cpu":
+        return device
+    from mvgen.kernels import patchmatch_cuda
+
+    reason = patchmatch_cuda.why_not(device)
+    if reason is None:
+        return device
+    progress.warn(f"computing on the CPU, as {device} cannot be used: {reason}")
+    return "cpu"
+
+
+def _match(
+    image: Picture, sources: Sources, options: MatchOptions, depths: NDArray[np.float32] | None = None
+) -> pm.Match:
+    return pm.Match(
+        image.grades, image.support, sources.packed, sources.offsets, sources.sizes, sources.motions,
+        sources.backward, _NO_DEPTHS if depths is None else depths, min(options.best, len(sources.sizes)),
+    )  # fmt: skip
+
+
 def improve(
     image: Picture,
     camera: Camera,
@@ -134,41 +170,32 @@ def improve(
     options: MatchOptions,
     seed: int,
     depths: NDArray[np.float32] | None = None,
+    device: str = "cpu",
 ) -> Planes:
     """Run sweeps of both colours over a state; spread: random range in pixels and of the normal, halved per sweep."""
     planes, cost = state.planes.copy(), state.cost.copy()
     k = index_intrinsics(camera)
     lens = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], np.float32)
-    best = min(options.best, len(sources.sizes))
     geometric = options.geometric if depths is not None else 0.0
-    for sweep in range(sweeps):
-        settings = np.array(
-            [*rho_range, rho_px, spread[0] / 2**sweep, spread[1] / 2**sweep, TONE, GATE, options.smoothness, geometric],
-            np.float32,
-        )
-        for colour in (0, 1):
-            salt = (seed * 1000003 + sweep * 2 + colour) & 0x7FFFFFFF
-            pm.half_pass(
-                colour, image.grades, image.support, sources.packed, sources.offsets, sources.sizes, sources.motions, best, planes, cost,
-                lens, pm.TAP_X, pm.TAP_Y, pm.TAP_W, settings, salt,
-                _NO_DEPTHS if depths is None else depths, sources.backward,
-            )  # fmt: skip
+    halving = 0.5 ** (np.arange(2 * sweeps) // 2)  # the two colours of a sweep are two passes
+    settings = np.empty((2 * sweeps, 9), np.float32)
+    settings[:] = [*rho_range, rho_px, *spread, TONE, GATE, options.smoothness, geometric]
+    settings[:, 3:5] *= halving[:, None]
+    salts = (seed * 1000003 + np.arange(2 * sweeps)) & 0x7FFFFFFF
+    run_passes = kernels_for(device, len(sources.sizes)).run_passes
+    run_passes(_match(image, sources, options, depths), lens, settings, salts, planes, cost)
     return Planes(planes, cost)
 
 
 def sweep_planes(
-    image: Picture, sources: Sources, rho_range: tuple[float, float], options: MatchOptions
+    image: Picture, sources: Sources, rho_range: tuple[float, float], options: MatchOptions, device: str = "cpu"
 ) -> Planes:
     """A first state: fronto-parallel plane sweep, semi-global matching, and the planes through its depths."""
     height, width = image.shape
     levels = np.linspace(*rho_range, options.sweep_levels).astype(np.float32)
     volume = np.empty((height, width, len(levels)), np.uint8)
     settings = np.array([0, 0, 0, 0, 0, TONE, GATE], np.float32)
-    best = min(options.best, len(sources.sizes))
-    pm.sweep_volume(
-        image.grades, image.support, sources.packed, sources.offsets, sources.sizes, sources.motions, best, levels,
-        pm.TAP_X, pm.TAP_Y, pm.TAP_W, settings, _NO_DEPTHS, sources.backward, volume,
-    )  # fmt: skip
+    kernels_for(device, len(sources.sizes)).sweep_volume(_match(image, sources, options), levels, settings, volume)
     total = pm.aggregate(volume, image.grades[0], 10, 120, 20.0)
     rho = _subpixel(total, levels)
     planes = np.stack([rho, _slope(rho, 1), _slope(rho, 0)], axis=-1).astype(np.float32)
@@ -222,6 +249,7 @@ def match_view(
     rho_range: tuple[float, float],
     options: MatchOptions,
     seed: int,
+    device: str = "cpu",
 ) -> Planes:
     """Planes of the first camera's picture, the others being its sources.
 
@@ -237,13 +265,14 @@ def match_view(
         rho_px = pixel_step(scaled[0], scaled[1:], middle)
         height, width = pictures[0].shape
         if state is None:
-            state = sweep_planes(pictures[0], sources, rho_range, options)
+            state = sweep_planes(pictures[0], sources, rho_range, options, device)
         else:
             ch, cw = state.cost.shape
             state = enlarge(state, height, width, (width / cw, height / ch))
         sweeps = options.fine_sweeps if level == 0 else options.coarse_sweeps
         state = improve(
-            pictures[0], scaled[0], sources, state, rho_range, rho_px, (1.0, 0.3), sweeps, options, seed + level
-        )
+            pictures[0], scaled[0], sources, state, rho_range, rho_px, (1.0, 0.3), sweeps, options, seed + level,
+            device=device,
+        )  # fmt: skip
     assert state is not None
     return state

@@ -1,0 +1,1 @@
+"""Commands that print how fast and how good mvgen is, beside other tools in the same run."""

@@ -1,0 +1,146 @@
+"""Are the CUDA kernels right, and how fast? Each is run beside its CPU version on a made-up scene.
+
+    python -m benchmarks.gpu_check
+
+Needs a CUDA GPU, numpy, numba and numba-cuda; of mvgen it imports the kernels alone. Exit code 1 when there is no GPU
+or a kernel disagrees.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.kernels import patchmatch
+
+RANGE = (0.25, 1.0)
+PIXEL = 0.008  # change of inverse depth that moves the picture by about one pixel
+
+
+class Row(NamedTuple):
+    name: str
+    size: str
+    cpu: float  # seconds
+    gpu: float
+    agree: float  # share of the values
+    needed: float
+
+
+def scene(width: int, height: int, sources: int) -> tuple[patchmatch.Match, NDArray[np.float32], NDArray[np.float32]]:
+    """A slanted textured plane seen by cameras in a row: what the passes read, the lens [4], the true planes."""
+    focal = 0.9 * width
+    k = np.array([[focal, 0, width / 2 - 0.5], [0, focal, height / 2 - 0.5], [0, 0, 1]])
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
+    normal, offset = np.array([0.3, 0.2, 1.0]), 2.0
+    shifts = [0.0] + [0.12 * (i // 2 + 1) * (-1) ** i for i in range(sources)]
+    greys, depths = [], []
+    rng = np.random.default_rng(0)
+    waves = [(rng.normal(size=3) * f, rng.uniform(0, 6)) for f in (4, 8, 14, 22, 40) for _ in range(4)]
+    for shift in shifts:
+        depth = (offset - normal[0] * shift) / (rays @ normal)
+        points = rays * depth[..., None] + [shift, 0, 0]
+        greys.append((0.5 + 0.05 * sum(np.sin(points @ w + p) for w, p in waves)).clip(0, 1).astype(np.float32))
+        depths.append(depth)
+    motions = [_motion(k, -s) for s in shifts[1:]]
+    match = patchmatch.Match(
+        images=np.stack([greys[0], _blurred(greys[0])]),
+        support=((x // 16 + y // 16) % 2).astype(np.uint8),
+        packed=np.concatenate([patchmatch.pack_picture(g).ravel() for g in [*greys[1:], *map(_blurred, greys[1:])]]),
+        offsets=np.arange(sources, dtype=np.int64) * width * height,
+        sizes=np.tile(np.array([height, width], np.int32), (sources, 1)),
+        motions=np.stack(motions),
+        backward=np.stack([_motion(k, s) for s in shifts[1:]]),
+        depths=np.concatenate([(1 / d).astype(np.float32).ravel() for d in depths[1:]]),
+        best=2,
+    )
+    rho = 1 / depths[0]
+    truth = np.stack([rho, np.gradient(rho, axis=1), np.gradient(rho, axis=0)], -1).astype(np.float32)
+    return match, np.array([focal, focal, k[0, 2], k[1, 2]], np.float32), truth
+
+
+def _motion(k: NDArray[np.float64], shift: float) -> NDArray[np.float32]:
+    """[12]: the identity, then K t, for a camera moved sideways."""
+    return np.concatenate([np.eye(3).ravel(), k @ [shift, 0, 0]]).astype(np.float32)
+
+
+def _blurred(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    wide = np.pad(grey, 1, mode="edge")
+    down = (wide[:-2] + 2 * wide[1:-1] + wide[2:]) / 4
+    return ((down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]) / 4).astype(np.float32)
+
+
+def best_of(run: Callable[[], Any], times: int) -> tuple[float, Any]:
+    """Least seconds of some runs after one that compiles; and what the last returned."""
+    out, least = run(), float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        out = run()
+        least = min(least, time.perf_counter() - start)
+    return least, out
+
+
+def compare(cpu: Any, gpu: Any, width: int, height: int, times: int, sources: int = 4, depths: int = 64) -> list[Row]:
+    """Rows for a photometric and a geometric sweep and the plane sweep at one size; cpu, gpu: the kernel modules."""
+    match, lens, truth = scene(width, height, sources)
+    small = scene(width // 4, height // 4, sources)[0]
+    levels = np.linspace(*RANGE, depths).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, [2.5 * PIXEL, 0.001, 0.001], truth.shape)
+    start = (truth + noise).astype(np.float32)
+
+    def sweep(kernels: Any, geometric: float) -> NDArray[np.float32]:
+        planes, cost = start.copy(), np.full((height, width), -1, np.float32)
+        settings = np.tile(np.array([*RANGE, PIXEL, 1, 0.3, 12, 1e-5, 0, geometric], np.float32), (2, 1))
+        kernels.run_passes(match, lens, settings, np.array([1, 2]), planes, cost)
+        return np.concatenate([planes, cost[..., None]], -1)
+
+    def volume(kernels: Any) -> NDArray[np.uint8]:
+        out = np.empty((height // 4, width // 4, depths), np.uint8)
+        kernels.sweep_volume(small, levels, np.array([0, 0, 0, 0, 0, 12, 1e-5], np.float32), out)
+        return out
+
+    rows = []
+    size = f"{width}x{height}, {sources} sources"
+    for name, geometric in (("photometric sweep", 0.0), ("geometric sweep", 0.15)):
+        one, two = (best_of(lambda k=k, g=geometric: sweep(k, g), times) for k in (cpu, gpu))
+        near = np.abs(one[1] - two[1])[..., [0, 3]].max(-1) < 0.05 * PIXEL
+        rows.append(Row(name, size, one[0], two[0], float(near.mean()), 0.97))
+    size = f"{width // 4}x{height // 4}, {depths} depths"
+    one, two = (best_of(lambda k=k: volume(k), times) for k in (cpu, gpu))
+    near = np.abs(one[1].astype(int) - two[1]) <= 1
+    rows.append(Row("plane sweep", size, one[0], two[0], float(near.mean()), 0.999))
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    head = f"{'kernel':<20}{'size':<24}{'CPU ms':>9}{'GPU ms':>9}{'faster':>9}{'agree':>9}"
+    lines = [
+        f"{r.name:<20}{r.size:<24}{1e3 * r.cpu:>9.1f}{1e3 * r.gpu:>9.1f}{r.cpu / r.gpu:>8.1f}x{100 * r.agree:>8.2f}%"
+        + ("" if r.agree >= r.needed else f"  too little: {100 * r.needed:g}% is needed")
+        for r in rows
+    ]
+    return "\n".join([head, *lines])
+
+
+def main() -> int:
+    from mvgen.kernels import patchmatch_cuda
+
+    reason = patchmatch_cuda.why_not("cuda:0")
+    if reason is not None:
+        print(f"no CUDA GPU can be used: {reason}")
+        return 1
+    from numba import cuda
+
+    print(f"{cuda.get_current_device().name.decode()}; seconds are the best of some runs, transfers included")
+    rows = [r for size in ((640, 480), (1024, 768)) for r in compare(patchmatch, patchmatch_cuda, *size, times=3)]
+    print(table(rows))
+    return int(any(r.agree < r.needed for r in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
