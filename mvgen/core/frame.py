@@ -26,7 +26,7 @@ def upright_frame(cameras: Sequence[Camera], points: NDArray[np.floating], seed:
     middle = np.median(points, axis=0)
     front = cameras[0].centre - middle
     front = front - up * (front @ up)
-    if np.linalg.norm(front) < 1e-6 * max(np.linalg.norm(cameras[0].centre - middle), 1e-30):
+    if np.linalg.norm(front) < 1e-6 * max(float(np.linalg.norm(cameras[0].centre - middle)), 1e-30):
         front = cameras[0].rotation[0] - up * (cameras[0].rotation[0] @ up)
     front /= np.linalg.norm(front)
     rotation = np.stack([np.cross(up, front), up, front])

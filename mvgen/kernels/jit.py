@@ -54,7 +54,7 @@ serial_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
 
 
-def pixel_function(function):  # type: ignore[no-untyped-def]
+def pixel_function(function):
     """Compile a per-element function for the target that is being loaded."""
     if TARGET == "cuda":
         from numba import cuda

@@ -86,7 +86,7 @@ def votes(
     """[H, W]: does another view confirm each inverse depth? See `consistency.confirm`."""
     y, x = np.mgrid[: rho.shape[0], : rho.shape[1]].astype(float)
 
-    def carry(motion: NDArray[np.floating], x: NDArray[np.floating], y: NDArray[np.floating], r: NDArray[np.floating]):  # type: ignore[no-untyped-def]
+    def carry(motion: NDArray[np.floating], x: NDArray[np.floating], y: NDArray[np.floating], r: NDArray[np.floating]):
         m, t = np.asarray(motion, float)[:9].reshape(3, 3), np.asarray(motion, float)[9:]
         p = np.stack([x, y, np.ones_like(x)], -1) @ m.T + r[..., None] * t
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -22,7 +22,7 @@ def speckles(rho: NDArray[np.float32], rho_px: float) -> NDArray[np.bool_]:
 
 
 def sky(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """True on the sky of an upright picture [H, W, 3]: smooth, not dark, not greener or redder than blue, and touching the top."""
+    """True on the sky of an upright picture [H, W, 3]: smooth, not dark, no colour above blue, touching the top."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(8, width // 2), max(8, height // 2)), interpolation=cv2.INTER_AREA)
     smooth = cv2.GaussianBlur(small, (3, 3), 0).astype(np.float32) / 255
@@ -35,5 +35,6 @@ def sky(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     mask = np.isin(labels, top).astype(np.uint8)
     if mask.mean() < SKY_SHARE:
         return np.zeros((height, width), np.bool_)
-    mask = cv2.dilate(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.ones((3, 3), np.uint8))
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    wider = cv2.dilate(closed, np.ones((3, 3), np.uint8))
+    return cv2.resize(wider, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)

@@ -17,7 +17,7 @@ AROUND = 60.0  # degrees between two of the axes from which on photos were taken
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Points within radius of centre [3] where a picture is at most `footprint` scene units wide; infinite: no limit."""
+    """Points within radius of centre [3] where a picture is at most `footprint` scene units wide (infinite: any)."""
 
     centre: NDArray[np.float64]
     radius: float
@@ -56,7 +56,7 @@ def aimed_at(cameras: list[Camera]) -> NDArray[np.float64]:
         across = np.eye(3) - np.outer(camera.forward, camera.forward)
         lhs += across
         rhs += across @ camera.centre
-    return np.linalg.lstsq(lhs, rhs, rcond=1e-9)[0]
+    return np.asarray(np.linalg.lstsq(lhs, rhs, rcond=1e-9)[0], np.float64)
 
 
 def _middle_footprint(scene: Scene) -> float:

@@ -68,7 +68,7 @@ def read_at(view: View, camera: Camera) -> NDArray[np.uint8]:
     image = read_image(view.image_path)
     if image.shape[:2] == (camera.height, camera.width):
         return image
-    return cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def grey_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -138,7 +138,7 @@ def _confirm_pass(
     seed: int,
     device: str,
 ) -> Planes:
-    """Sweep a view again at full size, its cost now with the disagreement with its sources' depths (ACMM, Xu & Tao 2019)."""
+    """Sweep a view again at full size, its cost now with the disagreement with its sources' depths (Xu & Tao 2019)."""
     names = before.sources[i]
     sources = pack_sources(before.cameras[i], [before.cameras[j] for j in names], [pictures(j)[0] for j in names])
     state = before.planes(i)

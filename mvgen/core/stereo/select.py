@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ def visibility(scene: Scene) -> list[NDArray[np.int32]]:
     order = np.lexsort((scene.tracks[:, 0], scene.tracks[:, 1]))
     tracks = scene.tracks[order]
     starts = np.searchsorted(tracks[:, 1], np.arange(len(scene.views) + 1))
-    return [tracks[a:b, 0] for a, b in zip(starts, starts[1:])]
+    return [tracks[a:b, 0] for a, b in pairwise(starts)]
 
 
 def source_views(scene: Scene, count: int) -> list[list[int]]:

@@ -73,7 +73,7 @@ def poisson_surface(cloud: PointCloud, options: SurfaceOptions) -> Mesh:
 
 def keep_vertices(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
     """The faces whose three vertices are kept, and their vertices."""
-    return keep_faces(mesh, keep[mesh.faces].all(axis=1))
+    return keep_faces(mesh, np.asarray(keep[mesh.faces].all(axis=1)))
 
 
 def keep_faces(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:

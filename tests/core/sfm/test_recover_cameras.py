@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import worlds
 
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.io.cameras import read_camera_model, read_cameras, write_scene_folder
 from mvgen.core.io.images import find_photos, read_image, read_photos, write_image
 from mvgen.core.sfm import SfmResult, recover_cameras
+from tests.core.sfm import worlds
 
 DATA = os.environ.get("MVGEN_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="MVGEN_DATA is not set")

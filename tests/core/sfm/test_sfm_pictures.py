@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mvgen.core.io.images import read_image, read_photos, write_image
 from mvgen.core.progress import Silent
 from mvgen.core.sfm.pictures import Lens, prepare_pictures, undistort_picture
+from tests.core.sfm import worlds
 
 
 @given(st.floats(-0.3, 0.3), st.floats(0.6, 3), st.integers(16, 300), st.integers(16, 300))

@@ -117,10 +117,9 @@ def test_the_worker_ends_when_its_parent_is_gone() -> None:
 @pytest.mark.slow
 def test_killing_the_real_worker_is_survived(tmp_path: Path) -> None:
     """The worker is killed from outside while it looks for features."""
-    import worlds
-
     from mvgen.core.io.images import read_photos
     from mvgen.core.sfm import recover_cameras
+    from tests.core.sfm import worlds
 
     class Killer(Silent):
         def stage(self, name: str, total: int | None = None) -> None:
