@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from mvgen.core.texture.observe import Sight
 
 FEWEST_SHARED = 30  # points that two photos must share before their exposure is compared
-DARK = 4.0  # grey levels; darker pixels say little about exposure
-HIGHLIGHT, BRIGHTEST = 99.5, 245.0  # this percentile stays below this grey level, if it did before
+DARK = 32.0  # grey levels; darker pixels say little about exposure
 STRONGEST = 2.5  # gains are kept within 1 / STRONGEST ... STRONGEST
 
 
 def exposure_gains(sight: Sight) -> NDArray[np.float32]:
-    """[V, 3]: factors on each photo's colours that make shared points agree, near 1 in all.
+    """[V, 3]: factors on each photo's colours that make shared points agree; their geometric mean is 1.
 
     Least squares on the median ratios of all pairs of photos, which a few moving things or highlights cannot disturb.
     """
@@ -35,14 +34,4 @@ def exposure_gains(sight: Sight) -> NDArray[np.float32]:
             right[b] += weight * ratio
     gains = np.linalg.solve(normal, right)
     limit = np.log(STRONGEST)
-    levelled = np.exp(np.clip(gains - gains.mean(axis=0), -limit, limit)).astype(np.float32)
-    return levelled * _headroom(sight, levelled)
-
-
-def _headroom(sight: Sight, gains: NDArray[np.float32]) -> np.float32:
-    """A factor up to 1 that keeps the highlights of photos with a high gain from burning out."""
-    if not sight.believed.any():
-        return np.float32(1)
-    bright = sight.colours.max(axis=2), (sight.colours * gains).max(axis=2)
-    before, after = (np.percentile(values[sight.believed], HIGHLIGHT) for values in bright)
-    return np.float32(min(1, max(before, BRIGHTEST) / max(after, 1)))
+    return np.exp(np.clip(gains - gains.mean(axis=0), -limit, limit)).astype(np.float32)
