@@ -107,7 +107,8 @@ def depth_maps(
 def fuse(maps: Iterator[tuple[DepthMap, NDArray[np.uint8]]], region: Region, options: FusionOptions) -> PointCloud:
     """All views' points in the region, thinned: one average point per cell.
 
-    Cells grow with the size of a pixel on the surface. Normals are in world axes. confidence is in [0, 1]: agreement and likeness of the patches.
+    Cells grow with the size of a pixel on the surface. Normals are in world axes. confidence is in [0, 1]: agreement
+    and likeness of the patches.
     Raises CannotError when no depth is left.
     """
     base: float | None = None
