@@ -56,7 +56,7 @@ class Picture:
 
 def picture_of(grey: NDArray[np.float32]) -> Picture:
     """Blur a grey picture [H, W] in [0, 1] and choose for each pixel the finest grade with enough texture."""
-    grades = np.stack([grey] + [cv2.GaussianBlur(grey, (0, 0), s) for s in BLUR])
+    grades = np.stack([grey, *(cv2.GaussianBlur(grey, (0, 0), s) for s in BLUR)]).astype(np.float32)
     support = np.full(grey.shape, len(BLUR), np.uint8)
     for grade in reversed(range(len(BLUR))):
         side = (9 << grade) - (grade > 0)
@@ -104,7 +104,7 @@ def pixel_step(reference: Camera, sources: Sequence[Camera], rho: float) -> floa
             return p[:2] / p[2]
 
         delta = 1e-3 * rho
-        steps.append(delta / max(np.linalg.norm(place(rho + delta) - place(rho)), 1e-9))
+        steps.append(delta / max(float(np.linalg.norm(place(rho + delta) - place(rho))), 1e-9))
     return float(np.median(steps))
 
 
@@ -221,7 +221,7 @@ def _slope(rho: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
         ahead = (np.roll(rho, -k, axis) - rho) / k
         behind = (rho - np.roll(rho, k, axis)) / k
         steps += [ahead, behind]
-    slope = np.median(np.stack(steps), axis=0)
+    slope = np.median(np.stack(steps), axis=0).astype(np.float32)
     edge = [slice(None), slice(None)]
     for part in (slice(0, 2), slice(-2, None)):
         edge[axis] = part
