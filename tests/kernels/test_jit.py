@@ -1,0 +1,67 @@
+"""Where compiled kernels are kept, and what happens where they cannot be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvgen.kernels import jit
+
+USE = """
+import numpy as np
+from mvgen.kernels import jit
+from mvgen.kernels.patchmatch_pixel import next_state
+assert next_state(np.uint32(1)) == 270369
+jit.mark_warm("set")
+print(jit.CACHE, jit.is_warm("set"), jit.wait_notice("set", 15), sep="|")
+"""
+
+
+def use_kernels(**environment: str) -> list[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")}
+    done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, env={**kept, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().split("|")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"HOME": "/dev/null"}, {"XDG_CACHE_HOME": "/proc/nowhere"}, {"NUMBA_CACHE_DIR": "/dev/null/cache"}],
+    ids=lambda e: next(iter(e)),
+)
+def test_kernels_run_where_nothing_can_be_kept(environment: dict[str, str]) -> None:
+    folder, warm, notice = use_kernels(**environment)
+    assert (folder, warm) == ("None", "False")
+    assert "in every run" in notice
+
+
+def test_kernels_are_kept_in_the_folder_that_is_named(tmp_path: Path) -> None:
+    folder, warm, notice = use_kernels(XDG_CACHE_HOME=str(tmp_path))
+    assert Path(folder).parent == tmp_path / "mvgen" / "kernels"
+    assert list(Path(folder).rglob("*next_state*.nbc"))
+    assert (warm, notice) == ("True", "None")
+
+
+def test_other_pixel_functions_get_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
+    (tmp_path / "match_pixel.py").write_text("ONE = 1\n")
+    first = jit._edition()
+    assert jit._edition() == first
+    (tmp_path / "match_pixel.py").write_text("ONE = 2\n")
+    assert jit._edition() != first
+
+
+def test_cpu_and_cuda_copies_do_not_mix() -> None:
+    """Loading the pixel functions for CUDA leaves those for the CPU as they are."""
+    from mvgen.kernels import patchmatch_pixel
+
+    copy = jit.load_for_cuda("mvgen.kernels.patchmatch_pixel")
+    assert copy is not patchmatch_pixel and copy is jit.load_for_cuda("mvgen.kernels.patchmatch_pixel")
+    assert jit.TARGET == "cpu"
+    state = patchmatch_pixel.random_state(np.int32(3), np.int32(4), np.int64(5))
+    assert 0 < state < 2**32 and state == patchmatch_pixel.random_state(np.int32(3), np.int32(4), np.int64(5))
