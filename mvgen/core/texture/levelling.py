@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mvgen.core.texture.observe import Sight
 
 FEWEST_SHARED = 30  # points that two photos must share before their exposure is compared
-DARK = 32.0  # grey levels; darker pixels say little about exposure
+DARK = 12.0  # grey levels; darker pixels say little about exposure
 STRONGEST = 2.5  # gains are kept within 1 / STRONGEST ... STRONGEST
 
 
