@@ -21,7 +21,7 @@ from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap, Scene
 from mvgen.core.sfm import SfmOptions, SfmResult, recover_cameras
 from mvgen.core.stereo.depth import StereoOptions, estimate_depths
-from mvgen.core.surface import SurfaceOptions, cut_free_space, drop_small_parts, poisson_surface, simplify
+from mvgen.core.surface import SurfaceOptions, drop_small_parts, poisson_surface, simplify, trim
 from mvgen.core.texture import texture_mesh
 
 Kind = Literal["mesh", "points", "scene"]
@@ -119,7 +119,7 @@ def surface_of(points: PointCloud, kept: KeptDepths, options: ReconstructOptions
     progress.stage("surface", 4)
     mesh = poisson_surface(points, options.surface)
     progress.advance()
-    mesh = drop_small_parts(cut_free_space(mesh, points, kept.maps))
+    mesh = drop_small_parts(trim(mesh, points, kept.maps, options.surface))
     progress.advance()
     mesh = drop_small_parts(simplify(mesh, options.faces))
     progress.advance(2)

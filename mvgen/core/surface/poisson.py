@@ -1,4 +1,4 @@
-"""Screened Poisson reconstruction (Kazhdan & Hoppe 2013), trimmed to where there are points."""
+"""Screened Poisson reconstruction (Kazhdan & Hoppe 2013)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class SurfaceOptions:
     depth: int = 0  # octree depth; 0 chooses it from the spacing of the points
     point_weight: float = 4.0
     trim: float = 8.0  # surface farther than this many spacings from any point is removed
+    gap: float = 24.0  # but gaps smaller than a square of this many spacings stay closed
 
 
 def spacing(points: NDArray[np.float64]) -> float:
@@ -37,7 +38,7 @@ def octree_depth(points: NDArray[np.float64], gap: float) -> int:
 
 
 def poisson_surface(cloud: PointCloud, options: SurfaceOptions) -> Mesh:
-    """A trimmed surface through oriented points; vertex colours are taken from the nearest point.
+    """A closed surface through oriented points, also where there are none: see `trim`.
 
     Runs on one thread: the library's parallel sums would change the last digits from run to run.
     Raises CannotError when there are too few points or none with a normal.
@@ -66,14 +67,7 @@ def poisson_surface(cloud: PointCloud, options: SurfaceOptions) -> Mesh:
     faces = raw.face_matrix()
     if not len(faces):
         raise CannotError("the points do not span a surface", "write them as they are with --as points")
-    distance, nearest = cKDTree(cloud.points).query(vertices, workers=-1)
-    mesh = Mesh(vertices, faces.astype(np.int32), colours=None if cloud.colours is None else cloud.colours[nearest])
-    return keep_vertices(mesh, distance <= options.trim * gap)
-
-
-def keep_vertices(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
-    """The faces whose three vertices are kept, and their vertices."""
-    return keep_faces(mesh, np.asarray(keep[mesh.faces].all(axis=1)))
+    return Mesh(vertices, faces.astype(np.int32))
 
 
 def keep_faces(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
