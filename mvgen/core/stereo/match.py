@@ -27,7 +27,7 @@ class MatchOptions:
     smoothness: float = 0.0  # weight of agreement with the neighbouring pixels
     geometric: float = 0.15  # cost of one pixel of disagreement with another view's depth
     coarse_sweeps: int = 2
-    geometric_sweeps: int = 2
+    geometric_sweeps: int = 1
     fine_sweeps: int = 2
     sweep_levels: int = 64  # inverse depths of the plane sweep
     best: int = 2  # sources that judge a pixel: the best few
