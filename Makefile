@@ -9,7 +9,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types bench gpu-check clean
+.PHONY: help setup demo test test-slow lint types bench pictures gpu-check clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,13 @@ lint: $(STAMP)  ## Check style and formatting
 types: $(STAMP)  ## Check types
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## Print the speed and quality tables
-	$(BIN)/python -m benchmarks.reconstruct
+bench: $(STAMP)  ## Print the speed and quality tables (more of them with MVGEN_DATA)
+	$(BIN)/python -m benchmarks.kernels
+	$(BIN)/python -m benchmarks.stereo
+	$(BIN)/python -m benchmarks.reconstruct $(ARGS)
+
+pictures: $(STAMP)  ## Render results of the demo and of the sets in MVGEN_DATA into docs/
+	$(BIN)/python -m benchmarks.pictures $(ARGS)
 
 gpu-check:  ## Compare the GPU kernels with the CPU ones (needs torch, numba-cuda, numpy and a GPU)
 	$(PYTHON) -m benchmarks.gpu_check

@@ -133,7 +133,7 @@ def mix(one: Grid, other: Grid, share: Grid) -> Grid:
     return one * (1 - share) + other * share
 
 
-def ramp(values: Grid, low: float, high: float) -> Grid:
+def ramp(values: Grid, low: Grid | float, high: Grid | float) -> Grid:
     """0 under low, 1 over high, smooth between."""
     x = np.clip((values - low) / (high - low), 0, 1)
     return x * x * (3 - 2 * x)
@@ -311,7 +311,7 @@ def _lit(surface: Surface, caster: Caster) -> Grid:
     for ray in _sky():
         sky += _open(caster, some, facing, ray) * np.clip(facing @ ray, 0, 1) * 2 / SKY_DIRECTIONS
     height, width = surface.points.shape[:2]
-    sun, sky = (cv2.resize(cv2.GaussianBlur(x, (0, 0), 0.8), (width, height)) for x in (sun, sky))
+    sun, sky = (np.asarray(cv2.resize(cv2.GaussianBlur(x, (0, 0), 0.8), (width, height))) for x in (sun, sky))
     direct = sun * np.clip(normals @ SUN, 0, 1)
     bounced = 0.12 * (1 - normals[..., 1]) * (0.3 + 0.7 * sky)
     light = direct[..., None] * SUN_LIGHT + sky[..., None] * SKY_LIGHT + bounced[..., None] * [1.0, 0.9, 0.75]
