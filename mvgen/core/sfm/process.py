@@ -29,9 +29,9 @@ def run_worker(
     puts its result in place when it is whole.
 
     The child reports on its standard output, one line for each call of ``progress`` (``stage NAME``, ``note TEXT``);
-    its standard error goes to a log file. It is ended with all its children when this function is left in any way,
-    and it ends by itself when this process dies, as its standard input closes then. Raises CannotError, with the end
-    of the log, when it crashes.
+    its standard error goes to a log file, and what its libraries leave in TMPDIR to the folder. It is ended with all
+    its children when this function is left in any way, and it ends by itself when this process dies, as its standard
+    input closes then. Raises CannotError, with the end of the log, when it crashes.
     """
     asked, answer, log = folder / "request.json", folder / "result.npz", folder / "worker.log"
     asked.write_text(json.dumps(request))
@@ -43,7 +43,7 @@ def run_worker(
             stdout=subprocess.PIPE,
             stderr=log_file,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": _python_path(), "OPENBLAS_NUM_THREADS": "1", "TMPDIR": str(folder)},
         )
         try:
             assert child.stdout is not None
