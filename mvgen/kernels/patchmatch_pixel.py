@@ -16,7 +16,8 @@ from numba import float32, int32, int64, uint32, uint64, uintp
 from mvgen.kernels.jit import pixel_function
 
 TAPS = 25
-WORST = 2.0  # the cost of a hypothesis that a source cannot judge
+WORST = 2.0  # the cost of a hypothesis that no source can judge
+OUTSIDE = 0.5  # what a source counts for when the hypothesis leaves its picture, but not that of every source
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
@@ -77,7 +78,7 @@ def source_cost(
 ):  # fmt: skip
     """1 - ZNCC of the reference patch and one source picture (packed: see `patchmatch.pack_picture`).
 
-    motion [12]: M row by row, then m. A hypothesis that leaves the picture costs WORST.
+    motion [12]: M row by row, then m. A hypothesis that leaves the picture costs -1.
     """
     cz = motion[6] * x + motion[7] * y + motion[8] + motion[11] * rho
     cx = motion[0] * x + motion[1] * y + motion[2] + motion[9] * rho
@@ -85,7 +86,7 @@ def source_cost(
     w_edge = float32(width) - float32(1.001)
     h_edge = float32(height) - float32(1.001)
     if cz <= float32(1e-6) or cx < ZERO or cy < ZERO or cx > w_edge * cz or cy > h_edge * cz:
-        return float32(WORST)
+        return float32(-1)
     step = float32(stride)
     xa = (motion[0] + motion[9] * a) * step
     xb = (motion[1] + motion[9] * b) * step
@@ -156,19 +157,26 @@ def hypothesis_cost(
     packed, shift, offsets, sizes, motions, count, best, x, y, rho, a, b, stride, tap_x, tap_y, weight, value, mean,
     variance, gate, depths, backward, geometric, costs,
 ):  # fmt: skip
-    """Mean over the best few sources; costs [S] is filled with each source's own."""
+    """Mean over the best few sources; costs [S] is scratch."""
     fx = float32(x)
     fy = float32(y)
+    judged = False
     for s in range(count):
         c = source_cost(
             packed, offsets[s] + shift, sizes[s, 0], sizes[s, 1], motions[s], fx, fy, rho, a, b, stride,
             tap_x, tap_y, weight, value, mean, variance, gate,
         )  # fmt: skip
-        if geometric > ZERO and c < float32(WORST):
-            c += geometric * geometric_error(
-                depths, offsets[s], sizes[s, 0], sizes[s, 1], motions[s], backward[s], fx, fy, rho
-            )
+        if c < ZERO:
+            c = float32(OUTSIDE)
+        elif c < float32(WORST):
+            judged = True
+            if geometric > ZERO:
+                c += geometric * geometric_error(
+                    depths, offsets[s], sizes[s, 0], sizes[s, 1], motions[s], backward[s], fx, fy, rho
+                )
         costs[s] = c
+    if not judged:
+        return float32(WORST)
     total = ZERO
     for _ in range(best):
         k = 0

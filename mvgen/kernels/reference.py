@@ -43,7 +43,7 @@ def plane_cost(
     centre = m @ [x, y, 1] + plane[0] * t
     edge = np.array([source.shape[1], source.shape[0]]) - 1.001
     if centre[2] <= 1e-6 or (centre[:2] < 0).any() or (centre[:2] > edge * centre[2]).any():
-        return WORST
+        return -1.0
     there = bilinear(source, p[:, 0] / p[:, 2], p[:, 1] / p[:, 2])
     here, there = values - weight @ values, there - weight @ there
     spread, variance = weight @ there**2, weight @ here**2
