@@ -13,7 +13,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.surface.poisson import keep_faces
 
 
-def drop_small_parts(mesh: Mesh, share: float = 0.01) -> Mesh:
+def drop_small_parts(mesh: Mesh, share: float = 0.003) -> Mesh:
     """Remove connected parts with less than a share of the faces of the largest part."""
     count = len(mesh.vertices)
     a, b = mesh.faces[:, [0, 1]].reshape(-1), mesh.faces[:, [1, 2]].reshape(-1)

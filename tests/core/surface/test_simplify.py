@@ -37,6 +37,12 @@ def test_small_parts_are_dropped_and_large_ones_kept() -> None:
     assert len(drop_small_parts(mesh, 0.2).faces) == 800
 
 
+def test_a_small_thing_on_a_large_ground_stays() -> None:
+    """An object's front, seen by a few views, is often an island: what joins it to the ground is hidden."""
+    mesh = joined(sheet(40), sheet(3, (0, 0, 1)), sheet(1, (0, 0, 2)))
+    assert len(drop_small_parts(mesh).faces) == 3200 + 18
+
+
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e5])
 def test_decimation_keeps_the_shape(scale: float) -> None:
     mesh = sheet(40, bumps=0.1)
