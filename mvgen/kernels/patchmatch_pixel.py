@@ -94,13 +94,15 @@ def source_cost(
     yb = (motion[4] + motion[10] * b) * step
     za = (motion[6] + motion[11] * a) * step
     zb = (motion[7] + motion[11] * b) * step
+    inverse_z = ONE / cz
     s1 = ZERO
     s2 = ZERO
     sr = ZERO
     for i in range(TAPS):
         dx = tap_x[i]
         dy = tap_y[i]
-        inverse = ONE / (cz + za * dx + zb * dy)
+        bend = (za * dx + zb * dy) * inverse_z
+        inverse = inverse_z * (ONE - bend + bend * bend)  # 1 / (z + dz) to second order: dz is small over a patch
         px = min(max((cx + xa * dx + xb * dy) * inverse, ZERO), w_edge)
         py = min(max((cy + ya * dx + yb * dy) * inverse, ZERO), h_edge)
         ix = int32(px)
@@ -261,7 +263,7 @@ def sweep_pixel(
     total = photo + smoothness * roughness(planes, height, width, x, y, rho, a, b, rho_px)
 
     state = random_state(x, y, salt)
-    for trial in range(8):
+    for trial in range(7):
         if trial < 4:  # the most trusted of the pixels at distance 1, 3, 5, 9 in one direction
             sx = int32(1 - trial) if trial % 2 == 0 else int32(0)
             sy = int32(0) if trial % 2 == 0 else int32(2 - trial)
@@ -297,9 +299,8 @@ def sweep_pixel(
         else:
             trho = rho
             state = next_state(state)
-            if trial != 6:
-                shrink = float32(0.25) if trial == 7 else ONE
-                trho = rho + signed_unit(state) * settings[3] * shrink * rho_px
+            shrink = float32(0.25) if trial == 6 else ONE
+            trho = rho + signed_unit(state) * settings[3] * shrink * rho_px
             ta = a
             tb = b
             if trial != 5:
