@@ -55,12 +55,16 @@ strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
 
 
 def pixel_function(function):
-    """Compile a per-element function for the target that is being loaded."""
+    """Compile a per-element function for the target that is being loaded.
+
+    It becomes part of each kernel that calls it. Were it only linked, the process that compiles would run another copy
+    of it than those that load the kernel from the cache, and results would differ in the last digits.
+    """
     if TARGET == "cuda":
         from numba import cuda
 
         return cuda.jit(device=True, fastmath=True)(function)
-    return njit(fastmath=True, error_model="numpy", cache=KEPT)(function)
+    return njit(fastmath=True, error_model="numpy", cache=KEPT, forceinline=True)(function)
 
 
 def load_for_cuda(module_name: str) -> ModuleType:

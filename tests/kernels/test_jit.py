@@ -22,6 +22,20 @@ print(jit.CACHE, jit.is_warm("set"), jit.wait_notice("set", 15), sep="|")
 """
 
 
+MATCH = """
+import hashlib
+import numpy as np
+from benchmarks.gpu_check import PIXEL, RANGE, scene
+from mvgen.kernels import patchmatch
+match, lens, planes = scene(160, 120, 4)
+settings = np.tile(np.array([*RANGE, PIXEL, 1, 0.3, 12, 1e-5, 0, 0.15], np.float32), (2, 1))
+volume, cost = np.empty((120, 160, 32), np.uint8), np.full((120, 160), -1, np.float32)
+patchmatch.sweep_volume(match, np.linspace(*RANGE, 32).astype(np.float32), settings[0], volume)
+patchmatch.run_passes(match, lens, settings, np.arange(2), planes, cost)
+print(hashlib.sha256(volume.tobytes() + planes.tobytes() + cost.tobytes()).hexdigest())
+"""
+
+
 def use_kernels(**environment: str) -> list[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")}
     done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, env={**kept, **environment})
@@ -65,3 +79,14 @@ def test_cpu_and_cuda_copies_do_not_mix() -> None:
     assert jit.TARGET == "cpu"
     state = patchmatch_pixel.random_state(np.int32(3), np.int32(4), np.int64(5))
     assert 0 < state < 2**32 and state == patchmatch_pixel.random_state(np.int32(3), np.int32(4), np.int64(5))
+
+
+@pytest.mark.slow
+def test_kernels_from_the_cache_compute_what_fresh_ones_do(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", MATCH]
+    root = Path(__file__).parents[2]
+    fresh, kept = (
+        subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True).stdout for _ in range(2)
+    )
+    assert fresh == kept
