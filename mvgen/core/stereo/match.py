@@ -140,9 +140,12 @@ def usable_device(device: str, progress: Progress) -> str:
     """The device, or ``cpu`` with a warning where its kernels do not run."""
     if device == "cpu":
         return device
-    from mvgen.kernels import patchmatch_cuda
+    try:
+        from mvgen.kernels.patchmatch_cuda import why_not
 
-    reason = patchmatch_cuda.why_not(device)
+        reason = why_not(device)
+    except ImportError as error:  # Numba without CUDA
+        reason = str(error)
     if reason is None:
         return device
     progress.warn(f"computing on the CPU, as {device} cannot be used: {reason}")
