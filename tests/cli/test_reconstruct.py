@@ -197,14 +197,30 @@ def test_same_bytes_for_another_number_of_threads_and_through_a_pipe(done: Done,
 
 
 def test_points_and_a_camera_model(photos: Path, box: Box) -> None:
-    inputs = [photos / f"p{i}.jpg" for i in (2, 0, 1)]
-    box.ok(*inputs, "-o", "cloud.ply", "--as", "points", "--save-cameras", "model", *QUICK)
+    box.ok(photos, "-o", "cloud.ply", "--as", "points", "--save-cameras", "model", *QUICK)
     cloud = load_points(box.folder / "cloud.ply")
     assert len(cloud) > 1000
     assert cloud.normals is not None and cloud.colours is not None and cloud.confidence is not None
     model = read_camera_model(box.folder / "model")
-    assert {c.name for c in model.cameras} == {"p0.jpg", "p1.jpg", "p2.jpg"}
+    assert {c.name for c in model.cameras} == {"p0.jpg", "p1.jpg", "p2.jpg", "p3.jpg"}
     assert np.median(shape_errors(cloud.points, list(model.cameras))) < 0.003
+
+
+def test_any_name_will_do(photos: Path, box: Box) -> None:
+    """Spaces, letters of other alphabets, signs that mean something to a shell; the same name in two folders."""
+    names = ["summer trip/my photo (1).jpg", "été/my photo (1).JPG", "été/-写真;$(x)'.jpg"]
+    for i, name in enumerate(names):
+        path = box.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((photos / f"p{i}.jpg").read_bytes())
+    more = ["--as", "points", "--save-cameras", "model", "--previews", "previews", *QUICK, "--json"]
+    ran = box.ok(*(box.folder / n for n in names), "-o", "my cloud.ply", *more)
+    report = json.loads(ran.stdout)
+    assert report["registered"] == 3
+    listed = [p["name"] for p in report["photos"]]
+    assert len(set(listed)) == 3 and Path(names[2]).name in listed
+    assert {c.name for c in read_camera_model(box.folder / "model").cameras} == set(listed)
+    assert len(list((box.folder / "previews").glob("*_depth.png"))) == 3
 
 
 @pytest.mark.slow

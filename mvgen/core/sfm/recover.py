@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,18 +83,33 @@ def recover_cameras(
 
 
 def _request(pictures: list[Picture], work: Path, options: SfmOptions, seed: int, threads: int) -> dict[str, Any]:
+    """The worker knows pictures by numbers, as pycolmap's lists of pairs cannot hold names with spaces."""
+    folder = work / "pictures"
+    folder.mkdir(exist_ok=True)
+    names = [f"{i:06d}{p.path.suffix.lower()}" for i, p in enumerate(pictures)]
+    for name, picture in zip(names, pictures):
+        _link(picture.path, folder / name)
     return {
         "pictures": [
-            {"name": p.name, "width": p.width, "height": p.height, "focal": p.focal, "camera": p.camera}
-            for p in pictures
+            {"name": name, "width": p.width, "height": p.height, "focal": p.focal, "camera": p.camera}
+            for name, p in zip(names, pictures)
         ],
-        "image_folder": str(pictures[0].path.parent.resolve()),
+        "image_folder": str(folder.resolve()),
         "work_folder": str(work.resolve()),
         "feature_size": options.feature_size,
         "max_features": options.max_features,
         "seed": seed,
         "threads": threads,
     }
+
+
+def _link(path: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the disk knows no such thing."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _evidence(photos: Sequence[Photo], pictures: list[Picture], answer: dict[str, NDArray[Any]]) -> Evidence:
