@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 
 from mvgen.core.errors import ExitCode, MvgenError
@@ -37,11 +38,18 @@ def explain(error: BaseException, command: str = "mvgen") -> Failure:
         return Failure(
             "not enough memory", "use fewer or smaller inputs, or close other programs", int(ExitCode.CANNOT)
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and _is_full(error):
         hint = "free some space; TMPDIR says where temporary files go"
         return Failure("the disk is full", hint, int(ExitCode.CANNOT))
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return Failure(f"internal: {what}", "run again with --debug to see where", int(ExitCode.CANNOT))
+
+
+def _is_full(error: OSError) -> bool:
+    """NumPy tells a disk that fills up while it writes by words alone: ``3072 requested and 1020 written``."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or (
+        error.errno is None and re.search(r"\d+ requested and \d+ written", str(error)) is not None
+    )
 
 
 def _usage(error: BaseException, command: str) -> Failure:

@@ -27,6 +27,8 @@ from mvgen.core.errors import CannotError, InputError, UsageError, WeightsError
         (KeyboardInterrupt(), 130, "error: interrupted"),
         (MemoryError(), 1, "error: not enough memory\nhint: use fewer"),
         (OSError(28, "No space left on device"), 1, "error: the disk is full\nhint: free"),
+        (OSError("307200 requested and 3040 written"), 1, "error: the disk is full\nhint: free"),
+        (OSError("something else"), 1, "error: internal: OSError"),
         (BrokenPipeError(32, "Broken pipe"), 1, "error: internal: BrokenPipeError"),
         (KeyError("two\nlines"), 1, r"error: internal: KeyError: 'two\nlines'"),
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress
 
 WORKER = (sys.executable, "-P", "-m", "mvgen.core.sfm.worker")
+LITTLE_SPACE = 1 << 20  # bytes: a worker that crashes with less left has run out of it
 _LOG_PREFIX = re.compile(r"^[EF]\d{4,8} [\d:.]+ +\d+ ")
 _CHATTER = re.compile(r"^([IW]\d{4,8} |@|\*\*\*|PC: )")
 
@@ -31,7 +34,7 @@ def run_worker(
     The child reports on its standard output, one line for each call of ``progress`` (``stage NAME``, ``note TEXT``);
     its standard error goes to a log file, and what its libraries leave in TMPDIR to the folder. It is ended with all
     its children when this function is left in any way, and it ends by itself when this process dies, as its standard
-    input closes then. Raises CannotError, with the end of the log, when it crashes.
+    input closes then. Raises CannotError, with the end of the log, when it crashes, and OSError when the disk is full.
     """
     asked, answer, log = folder / "request.json", folder / "result.npz", folder / "worker.log"
     asked.write_text(json.dumps(request))
@@ -81,7 +84,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _crashed(code: int, log: Path) -> CannotError:
+def _crashed(code: int, log: Path) -> CannotError | OSError:
+    if shutil.disk_usage(log.parent).free < LITTLE_SPACE:
+        return OSError(errno.ENOSPC, "no space for the worker's files", str(log.parent))
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     telling = [line for line in lines if line and not _CHATTER.match(line)]
     tail = _LOG_PREFIX.sub("", telling[-1]) if telling else "no message"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Silent
+from mvgen.core.sfm import process
 from mvgen.core.sfm.process import run_worker
 
 
@@ -79,6 +81,13 @@ def test_a_crash_is_explained(tmp_path: Path, code: str, told: str) -> None:
     assert told in caught.value.message
     assert "chatter" not in caught.value.message
     assert caught.value.hint
+
+
+def test_a_crash_on_a_full_disk_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LITTLE_SPACE", 1 << 62)
+    with pytest.raises(OSError) as caught:
+        run_worker({}, tmp_path, Silent(), python("import os; os.abort()"))
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_an_old_answer_is_not_mistaken_for_a_new_one(tmp_path: Path) -> None:
