@@ -26,7 +26,7 @@ HELD_VIEWS = 32  # depth maps kept in memory while views are compared
 class FusionOptions:
     """What counts as agreement, and how dense the cloud is."""
 
-    max_cost: float = 0.6  # photometric cost over which a depth is not believed
+    max_cost: float = 0.8  # photometric cost over which a depth is not believed
     min_views: int = 1  # other views that must confirm a depth (never more than there are)
     pixels: float = 1.5  # reprojection error of a confirmation
     relative: float = 0.01  # difference in depth of a confirmation

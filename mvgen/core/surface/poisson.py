@@ -22,7 +22,7 @@ class SurfaceOptions:
     depth: int = 0  # octree depth; 0 chooses it from the spacing of the points
     point_weight: float = 4.0
     trim: float = 8.0  # surface farther than this many spacings from any point is removed
-    gap: float = 24.0  # but gaps smaller than a square of this many spacings stay closed
+    gap: float = 40.0  # but gaps smaller than a square of this many spacings stay closed
 
 
 def spacing(points: NDArray[np.float64]) -> float:
