@@ -34,9 +34,12 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
     scale = max(mesh.diagonal, 1e-30)
     centre = mesh.vertices.mean(axis=0)
     meshes.add_mesh(pymeshlab.Mesh((mesh.vertices - centre) / scale, mesh.faces))
-    meshes.meshing_decimation_quadric_edge_collapse(
-        targetfacenum=faces, qualitythr=0.5, preserveboundary=True, preservenormal=True, planarquadric=True
-    )
+    for keep in (True, False):  # borders and normals hold back a small target
+        meshes.meshing_decimation_quadric_edge_collapse(
+            targetfacenum=faces, qualitythr=0.5, preserveboundary=keep, preservenormal=keep, planarquadric=True
+        )
+        if meshes.current_mesh().face_number() <= faces:
+            break
     meshes.meshing_remove_unreferenced_vertices()
     small = meshes.current_mesh()
     vertices = small.vertex_matrix() * scale + centre

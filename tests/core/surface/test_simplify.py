@@ -59,6 +59,10 @@ def test_decimation_keeps_the_shape(scale: float) -> None:
     assert ((small.colours[:, 0] > 0.5) == (v[:, 0] < 0.5))[clear].all()
 
 
+def test_few_faces_are_few() -> None:
+    assert 2 <= len(simplify(sheet(40, bumps=0.1), 20).faces) <= 20
+
+
 def test_a_mesh_that_is_small_enough_is_left_alone() -> None:
     mesh = sheet(4)
     assert simplify(mesh, 32) is mesh
