@@ -72,6 +72,8 @@ def reconstruct(
     from mvgen.core.reconstruct import reconstruct as run
     from mvgen.core.stereo.match import usable_device
 
+    if faces < 4:
+        raise UsageError(f"--faces {faces}: a mesh has at least 4", "leave --faces out")
     _check_outputs(job, output, kind, format, save_cameras, previews)
     options = apply_settings(
         ReconstructOptions(),

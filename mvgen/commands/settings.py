@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from mvgen.commands.options import parse_count
 from mvgen.core.errors import UsageError
+from mvgen.core.limits import limits_of
 
 T = TypeVar("T")
 
@@ -49,12 +50,20 @@ def _replaced(holder: T, path: list[str], text: str, pair: str, root: Any = None
     root = holder if root is None else root
     types_of = typing.get_type_hints(type(holder))
     name, rest = path[0], path[1:]
-    known = {field.name for field in dataclasses.fields(holder)}  # type: ignore[arg-type]
+    known = {field.name: field for field in dataclasses.fields(holder)}  # type: ignore[arg-type]
     value = getattr(holder, name) if name in known else None
     if name not in known or dataclasses.is_dataclass(value) != bool(rest):
         raise _unknown(root, pair)
     new = _replaced(value, rest, text, pair, root) if rest else _parsed(types_of[name], text, pair)
+    _check_limits(known[name], new, pair)
     return dataclasses.replace(holder, **{name: new})  # type: ignore[type-var]
+
+
+def _check_limits(field: dataclasses.Field[Any], value: Any, pair: str) -> None:
+    low, high = limits_of(field)
+    if isinstance(value, (int, float)) and not low <= value <= high:
+        allowed = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise UsageError(f"--set {pair}: the value should be {allowed}", f"the default is {field.default}")
 
 
 def _unknown(root: Any, pair: str) -> UsageError:

@@ -17,6 +17,7 @@ from mvgen.core.fusion import FusionOptions, depth_maps, fuse
 from mvgen.core.fusion.region import region_of_interest
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.images import Photo
+from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap, Scene
 from mvgen.core.sfm import SfmOptions, SfmResult, recover_cameras
@@ -36,8 +37,8 @@ class ReconstructOptions:
     stereo: StereoOptions = field(default_factory=StereoOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
-    faces: int = 50_000
-    texture_size: int = 0  # side of the texture; 0 follows the photos
+    faces: int = between(50_000, 4)
+    texture_size: int = between(0, 0, 16384)  # side of the texture; 0 follows the photos
 
 
 @dataclass(frozen=True, eq=False)

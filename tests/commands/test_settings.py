@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from mvgen.commands.settings import apply_settings, setting_names
 from mvgen.core.errors import UsageError
+from mvgen.core.limits import between, limits_of
+from mvgen.core.reconstruct import ReconstructOptions
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,38 @@ def test_later_settings_win_and_defaults_stay() -> None:
     defaults = Settings()
     assert apply_settings(defaults, ["stereo.rounds=5", "stereo.rounds=6"]).stereo.rounds == 6
     assert defaults == Settings()
+
+
+@dataclass(frozen=True)
+class Bounded:
+    sources: int = between(4, 1, 64)
+    weight: float = between(0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [("sources=0", "from 1 to 64"), ("sources=65", "from 1 to 64"), ("weight=-0.1", "at least 0")],
+)
+def test_values_beyond_their_limits_are_refused(pair: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        apply_settings(Bounded(), [pair])
+
+
+def test_values_at_their_limits_are_taken() -> None:
+    assert apply_settings(Bounded(), ["sources=64", "weight=0"]) == Bounded(64, 0)
+
+
+def test_defaults_lie_within_their_limits() -> None:
+    def check(options: Any) -> None:
+        for each in fields(options):
+            value = getattr(options, each.name)
+            if is_dataclass(value):
+                check(value)
+            elif isinstance(value, (int, float)):
+                low, high = limits_of(each)
+                assert low <= value <= high, each.name
+
+    check(ReconstructOptions())
 
 
 def test_names_are_dotted() -> None:

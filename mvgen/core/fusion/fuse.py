@@ -13,6 +13,7 @@ from mvgen.core.errors import CannotError
 from mvgen.core.fusion.filters import sky, speckles
 from mvgen.core.fusion.region import Region
 from mvgen.core.geometry import PointCloud
+from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
 from mvgen.core.stereo.depth import StereoResult, camera_normals, read_at
@@ -26,12 +27,12 @@ HELD_VIEWS = 32  # depth maps kept in memory while views are compared
 class FusionOptions:
     """What counts as agreement, and how dense the cloud is."""
 
-    max_cost: float = 0.8  # photometric cost over which a depth is not believed
-    min_views: int = 1  # other views that must confirm a depth (never more than there are)
-    pixels: float = 1.5  # reprojection error of a confirmation
-    relative: float = 0.01  # difference in depth of a confirmation
-    cell: float = 1.25  # edge of a thinning cell in pixels of the photos, as seen on the surface
-    chunk: int = 3_000_000  # points held before they are thinned
+    max_cost: float = between(0.8, 0, 2)  # photometric cost over which a depth is not believed
+    min_views: int = between(1, 1)  # other views that must confirm a depth (never more than there are)
+    pixels: float = between(1.5, 0)  # reprojection error of a confirmation
+    relative: float = between(0.01, 0)  # difference in depth of a confirmation
+    cell: float = between(1.25, 0.1)  # edge of a thinning cell in pixels of the photos, as seen on the surface
+    chunk: int = between(3_000_000, 1000)  # points held before they are thinned
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import PointCloud
 from mvgen.core.io.images import Photo, find_duplicates, read_image
+from mvgen.core.limits import between
 from mvgen.core.progress import Progress, Silent
 from mvgen.core.scene import Scene, View
 from mvgen.core.sfm.pictures import Lens, Picture, prepare_pictures, undistort_picture
@@ -29,9 +30,9 @@ class SfmOptions:
     """picture_size: longer side of the pictures handed on, in pixels; feature_size: longer side at which features are
     looked for first; max_features: per photo."""
 
-    picture_size: int = 1600
-    feature_size: int = 1024
-    max_features: int = 8192
+    picture_size: int = between(1600, 64)
+    feature_size: int = between(1024, 64)
+    max_features: int = between(8192, 64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.io.images import read_image
+from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import Scene, View
 from mvgen.core.stereo.match import (
@@ -40,9 +41,9 @@ KERNELS = "stereo"
 class StereoOptions:
     """How depth maps are made."""
 
-    size: int = 960  # long side of a depth map in pixels
-    sources: int = 4  # other views that a view is matched with
-    geometric_passes: int = 1  # passes that also ask for agreement between views
+    size: int = between(960, 16)  # long side of a depth map in pixels
+    sources: int = between(4, 1, 64)  # other views that a view is matched with
+    geometric_passes: int = between(1, 0, 9)  # passes that also ask for agreement between views
     match: MatchOptions = field(default_factory=MatchOptions)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.kernels import patchmatch as pm
 
@@ -24,13 +25,13 @@ TONE = 12.0  # how fast the weight of a tap falls with its difference in grey
 class MatchOptions:
     """Expert knobs of the dense matcher."""
 
-    smoothness: float = 0.0  # weight of agreement with the neighbouring pixels
-    geometric: float = 0.15  # cost of one pixel of disagreement with another view's depth
-    coarse_sweeps: int = 2
-    geometric_sweeps: int = 1
-    fine_sweeps: int = 2
-    sweep_levels: int = 64  # inverse depths of the plane sweep
-    best: int = 2  # sources that judge a pixel: the best few
+    smoothness: float = between(0.0, 0)  # weight of agreement with the neighbouring pixels
+    geometric: float = between(0.15, 0)  # cost of one pixel of disagreement with another view's depth
+    coarse_sweeps: int = between(2, 0, 99)
+    geometric_sweeps: int = between(1, 0, 99)
+    fine_sweeps: int = between(2, 0, 99)
+    sweep_levels: int = between(64, 3, 512)  # inverse depths of the plane sweep
+    best: int = between(2, 1)  # sources that judge a pixel: the best few
 
 
 @dataclass(frozen=True, eq=False)

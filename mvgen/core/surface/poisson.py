@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.limits import between
 
 DEEPEST = 9  # one level more takes four times as long
 FEWEST = 100  # points from which a surface is worth trying
@@ -19,10 +20,10 @@ FEWEST = 100  # points from which a surface is worth trying
 class SurfaceOptions:
     """How the surface is drawn through the points."""
 
-    depth: int = 0  # octree depth; 0 chooses it from the spacing of the points
-    point_weight: float = 4.0
-    trim: float = 8.0  # surface farther than this many spacings from any point is removed
-    gap: float = 40.0  # but gaps smaller than a square of this many spacings stay closed
+    depth: int = between(0, 0, 12)  # octree depth; 0 chooses it from the spacing of the points
+    point_weight: float = between(4.0, 0)
+    trim: float = between(8.0, 0)  # surface farther than this many spacings from any point is removed
+    gap: float = between(40.0, 0)  # but gaps smaller than a square of this many spacings stay closed
 
 
 def spacing(points: NDArray[np.float64]) -> float:
