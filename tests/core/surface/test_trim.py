@@ -43,11 +43,18 @@ def test_surface_far_from_points_is_cut() -> None:
     assert 0.6 < left.vertices[:, 0].max() <= 0.3 + 8 * 0.05
 
 
+def test_among_many_views_one_alone_cuts_nothing() -> None:
+    both, points = joined(WALL, VEIL), PointCloud(WALL.vertices)
+    blind = [sees(0.0)] * 11
+    assert len(trim(both, points, [sees(3.0), *blind], FIRM).faces) == len(both.faces)
+    assert len(trim(both, points, [sees(3.0), sees(3.0), *blind[1:]], FIRM).faces) == len(WALL.faces)
+
+
 def test_small_gaps_stay_closed_and_large_ones_open() -> None:
-    centre = np.abs(WALL.vertices[:, :2] - 0.5).max(axis=1)
-    points = PointCloud(WALL.vertices[centre > 0.2])  # a hole of 0.4 by 0.4
-    tight = {"trim": 1.0}
-    open_wall = trim(WALL, points, [], SurfaceOptions(**tight, gap=4.0))
-    closed = trim(WALL, points, [], SurfaceOptions(**tight, gap=12.0))
-    assert len(open_wall.faces) < 0.95 * len(WALL.faces)
-    assert len(closed.faces) == len(WALL.faces)
+    wall = sheet(60)
+    centre = np.abs(wall.vertices[:, :2] - 0.5).max(axis=1)
+    holed = PointCloud(wall.vertices[centre > 0.2])  # a hole 24 points wide
+    assert len(trim(wall, holed, [], SurfaceOptions(trim=1.0, gap=15.0)).faces) < 0.9 * len(wall.faces)
+    assert len(trim(wall, holed, [], SurfaceOptions(trim=1.0, gap=30.0)).faces) == len(wall.faces)
+    pricked = PointCloud(wall.vertices[centre > 0.05])
+    assert len(trim(wall, pricked, [], SurfaceOptions(trim=1.0, gap=0.0)).faces) == len(wall.faces)
