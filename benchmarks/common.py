@@ -45,12 +45,12 @@ def data_folder() -> Path | None:
 
 
 def photo_sets() -> dict[str, Path]:
-    """Folders with images/ by name: the rendered sets and the photos under $MVGEN_DATA."""
+    """Folders of photos by the name of their set: the rendered sets and the photos under $MVGEN_DATA."""
     data = data_folder()
     if data is None:
         return {}
-    found = [p.parent for kind in ("rendered", "photos") for p in sorted(data.glob(f"{kind}/*/images"))]
-    return {p.name: p for p in found}
+    found = [p for kind in ("rendered", "photos") for p in sorted(data.glob(f"{kind}/*/images"))]
+    return {p.parent.name: p for p in found}
 
 
 def mvgen(*arguments: str | Path) -> None:
