@@ -21,7 +21,10 @@ from mvgen.core.errors import ExitCode, UsageError
 COMMANDS: Final = {
     "reconstruct": "Photos to a textured mesh, points, or a posed scene",
     "render": "Pictures or a video of a mesh or points",
+    "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
+    "convert": "Meshes, points and scenes from one format to another",
     "eval": "Measure a result against ground truth",
+    "info": "What a file or folder holds",
 }
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -79,7 +79,7 @@ def read_scene_folder(folder: Path) -> Scene:
     model = read_camera_model(folder)
     if np.any(model.distortion):
         raise InputError(f"{folder}: the pictures have lens distortion", "undistort them first")
-    views = tuple(View(c, folder / "images" / c.name) for c in model.cameras)
+    views = tuple(View(c, folder / "images" / c.name, _mask_of(folder, c)) for c in model.cameras)
     for view in views:
         header = read_photo_header(view.image_path)
         if (header.width, header.height) != (view.camera.width, view.camera.height):
@@ -87,8 +87,14 @@ def read_scene_folder(folder: Path) -> Scene:
     return Scene(views, model.points, model.tracks)
 
 
+def _mask_of(folder: Path, camera: Camera) -> Path | None:
+    path = folder / "masks" / f"{camera.name}.png"
+    return path if path.is_file() else None
+
+
 def write_scene_folder(scene: Scene, folder: Path, replace: bool = False) -> None:
-    """Write images/, sparse/0 (binary COLMAP with points and tracks) and transforms.json, whole or not at all.
+    """Write images/, masks/ where there are any (as COLMAP names them: NAME.jpg.png), sparse/0 (binary COLMAP with
+    points and tracks) and transforms.json, whole or not at all.
 
     Raises InputError when the folder holds other things (see `atomic_folder`).
     """
@@ -98,6 +104,10 @@ def write_scene_folder(scene: Scene, folder: Path, replace: bool = False) -> Non
             target = draft / "images" / view.camera.name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(view.image_path.read_bytes())
+            if view.mask_path is not None:
+                mask = draft / "masks" / f"{view.camera.name}.png"
+                mask.parent.mkdir(parents=True, exist_ok=True)
+                mask.write_bytes(view.mask_path.read_bytes())
         (draft / "sparse" / "0").mkdir(parents=True)
         _write_colmap(scene, draft / "sparse" / "0")
         (draft / "transforms.json").write_text(transforms_json(scene))
@@ -117,7 +127,8 @@ def save_cameras(scene: Scene, path: Path, replace: bool = True) -> None:
 def transforms_json(scene: Scene) -> str:
     """The text of a nerfstudio transforms.json; pictures are expected in images/ next to it."""
     frames = []
-    for camera in (v.camera for v in scene.views):
+    for view in scene.views:
+        camera = view.camera
         k = camera.intrinsics
         frames.append(
             {
@@ -129,6 +140,7 @@ def transforms_json(scene: Scene) -> str:
                 "w": camera.width,
                 "h": camera.height,
                 "transform_matrix": (np.linalg.inv(camera.world_to_camera) @ _FLIP).tolist(),
+                **({} if view.mask_path is None else {"mask_path": f"masks/{camera.name}.png"}),
             }
         )
     return json.dumps({"camera_model": "OPENCV", "frames": frames}, indent=1) + "\n"
