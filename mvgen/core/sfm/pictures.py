@@ -2,128 +2,177 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.io.images import Photo, encode_image, load_photo, read_image
+from mvgen.core.errors import InputError
+from mvgen.core.io.images import Photo, encode_image, find_duplicates, load_photo, read_image
 from mvgen.core.progress import Progress
+from mvgen.core.sfm.lens import Lens
 
-NEGLIGIBLE = 0.25  # pixels: lens distortion below this is left in the picture
 _JPEG = (".jpg", ".jpeg")
+Treat = Callable[[Photo, NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.bool_] | None]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a photo's camera beforehand. lens: of the whole photo; pose [4, 4]: world to camera."""
+
+    lens: Lens | None = None
+    pose: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """An upright copy of a photo, at ``path``. focal: pixels, None where unknown; camera: index of its camera."""
+    """An upright copy of a photo.
 
+    photo: name of the photo; focal: pixels, None where unknown; camera: index of its camera; mask: a grey PNG of the
+    same size, white where the picture counts; lens and pose: where they are known (see `Known`), at this size.
+    """
+
+    photo: str
     path: Path
     width: int
     height: int
     focal: float | None
     camera: int
+    mask: Path | None = None
+    lens: Lens | None = None
+    pose: NDArray[np.float64] | None = None
 
     @property
     def name(self) -> str:
         return self.path.name
 
 
-@dataclass(frozen=True)
-class Lens:
-    """A camera with one radial term: a ray (x, y, 1) is seen at focal * (x, y) * (1 + radial * (x^2 + y^2)) + centre,
-    the centre being that of the picture (COLMAP's SIMPLE_RADIAL)."""
-
-    width: int
-    height: int
-    focal: float
-    radial: float
-
-    def distort(self, pixels: NDArray[np.float64], focal: float) -> NDArray[np.float64]:
-        """Where the pixels [..., 2] of a pinhole camera of some focal length lie in the distorted picture."""
-        centre = np.array([self.width, self.height]) / 2
-        rays = (pixels - centre) / focal
-        return self.focal * rays * (1 + self.radial * (rays**2).sum(-1, keepdims=True)) + centre
-
-    def pinhole_focal(self) -> float:
-        """The focal length of a pinhole camera of the same picture size that keeps as much of the picture as it can
-        without showing anything beyond its border; the lens's own where distortion is negligible."""
-        border = _border(self.width, self.height)
-        if np.abs(self.distort(border, self.focal) - border).max() < NEGLIGIBLE:
-            return self.focal
-        low, high = self._monotonic_focal(), 3 * self.focal
-        for _ in range(50):
-            middle = (low + high) / 2
-            seen = self.distort(border, middle)
-            inside = (seen >= 0.5).all() and (seen <= [self.width - 0.5, self.height - 0.5]).all()
-            low, high = (low, middle) if inside else (middle, high)
-        return high
-
-    def _monotonic_focal(self) -> float:
-        """The least focal length for which a picture's corners lie where the radial term is still invertible."""
-        least = 0.5 * self.focal
-        if self.radial < 0:
-            least = max(least, float(np.hypot(self.width, self.height)) / 2 * (-3 * self.radial) ** 0.5)
-        return least
-
-
 def prepare_pictures(
-    photos: Sequence[Photo], folder: Path, long_side: int, threads: int, progress: Progress
+    photos: Sequence[Photo],
+    folder: Path,
+    long_side: int,
+    threads: int,
+    progress: Progress,
+    treat: Treat | None = None,
+    skip_bad: bool = False,
 ) -> list[Picture]:
     """Decode every photo once, which verifies it, and keep an upright copy of at most ``long_side`` pixels.
 
-    A JPEG stays a JPEG (untouched where nothing has to change), anything else becomes PNG. Raises InputError naming
-    the first broken photo.
+    Copies go to ``folder``/images; a JPEG stays a JPEG (untouched where nothing has to change), anything else becomes
+    PNG. ``treat`` may change a picture and give a mask [H, W], kept in ``folder``/masks. Raises InputError naming
+    the first broken photo; with ``skip_bad`` broken photos are named in warnings and left out.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "masks").mkdir(exist_ok=True)
     progress.stage("load", len(photos))
     cameras = {key: i for i, key in enumerate(dict.fromkeys(p.camera for p in photos))}
 
-    def prepare(photo: Photo) -> Picture:
-        return _prepare(photo, folder, long_side, cameras[photo.camera])
+    def prepare(photo: Photo) -> Picture | InputError:
+        try:
+            return _prepare(photo, folder, long_side, cameras[photo.camera], treat)
+        except InputError as error:
+            if not skip_bad:
+                raise
+            return error
 
     pictures = []
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for picture in pool.map(prepare, photos):
-            pictures.append(picture)
+        for found in pool.map(prepare, photos):
+            if isinstance(found, Picture):
+                pictures.append(found)
+            else:
+                progress.warn(f"{found.message}; skipped")
             progress.advance()
+    for names in find_duplicates([p for p in photos if p.name in {q.photo for q in pictures}]):
+        progress.warn(f"{names[0]}: the same file as {', '.join(names[1:])}")
     return pictures
 
 
-def undistort_picture(path: Path, lens: Lens) -> float:
-    """Replace a picture by what a pinhole camera would have seen; returns that camera's focal length in pixels."""
-    focal = lens.pinhole_focal()
-    if focal != lens.focal:
+def with_known(pictures: Sequence[Picture], known: Mapping[str, Known]) -> list[Picture]:
+    """The pictures with what is known of their cameras, by the photo's name.
+
+    Raises InputError where a lens belongs to a picture of another shape.
+    """
+    return [_with_known(p, known[p.photo]) if p.photo in known else p for p in pictures]
+
+
+def undistorted_copy(source: Path, target: Path, lens: Lens) -> None:
+    """Write what a camera with intrinsics lens.pinhole would have seen; where that is the lens itself, a plain copy."""
+    where = _undistortion(lens)
+    if where is None:
+        target.write_bytes(source.read_bytes())
+        return
+    import cv2
+
+    image = cv2.remap(read_image(source), where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    target.write_bytes(encode_image(np.asarray(image, np.uint8), target.suffix))
+
+
+def undistorted_mask(source: Path, target: Path, lens: Lens) -> None:
+    """The same for a mask, which stays black and white."""
+    where = _undistortion(lens)
+    mask = read_mask(source)
+    if where is not None:
         import cv2
 
-        x, y = np.meshgrid(np.arange(lens.width) + 0.5, np.arange(lens.height) + 0.5)
-        where = (lens.distort(np.stack([x, y], -1), focal) - 0.5).astype(np.float32)
-        image = cv2.remap(
-            read_image(path), where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
-        path.write_bytes(encode_image(np.asarray(image, np.uint8), path.suffix))
-    return focal
+        soft = cv2.remap(mask.astype(np.float32), where[0], where[1], cv2.INTER_LINEAR)
+        mask = np.asarray(soft) > 0.5
+    write_mask(mask, target)
 
 
-def _prepare(photo: Photo, folder: Path, long_side: int, camera: int) -> Picture:
-    image = load_photo(photo, long_side)
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """[H, W]: where a mask is white. Raises InputError."""
+    return read_image(path)[..., 0] > 127
+
+
+def write_mask(mask: NDArray[np.bool_], path: Path) -> None:
+    """Write a mask [H, W] as a grey PNG, white where it is true."""
+    import cv2
+
+    path.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+
+
+def _undistortion(lens: Lens) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """[H, W] each: the pixel (OpenCV's, counted from 0) that each pixel of the pinhole's picture shows; None for a
+    pinhole lens."""
+    if np.array_equal(lens.pinhole, lens.intrinsics):
+        return None
+    x, y = np.meshgrid(np.arange(lens.width) + 0.5, np.arange(lens.height) + 0.5)
+    where = (lens.distort(np.stack([x, y], -1), lens.pinhole) - 0.5).astype(np.float32)
+    return np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
+
+
+def _prepare(photo: Photo, folder: Path, long_side: int, camera: int, treat: Treat | None) -> Picture:
+    loaded = load_photo(photo, long_side)
+    image, mask = (loaded, None) if treat is None else treat(photo, loaded)
     height, width = image.shape[:2]
     suffix = Path(photo.name).suffix
     is_jpeg = suffix.lower() in _JPEG
-    path = folder / (Path(photo.name).stem + (suffix if is_jpeg else ".png"))
-    if is_jpeg and photo.untouched and (width, height) == (photo.width, photo.height):
+    path = folder / "images" / (Path(photo.name).stem + (suffix if is_jpeg else ".png"))
+    if is_jpeg and photo.untouched and image is loaded and (width, height) == (photo.width, photo.height):
         path.write_bytes(photo.path.read_bytes())
     else:
         path.write_bytes(encode_image(image, path.suffix))
+    mask_path = None
+    if mask is not None:
+        mask_path = folder / "masks" / f"{path.name}.png"
+        write_mask(mask, mask_path)
     focal = None if photo.focal_px is None else photo.focal_px * max(width, height) / max(photo.width, photo.height)
-    return Picture(path, width, height, focal, camera)
+    return Picture(photo.name, path, width, height, focal, camera, mask_path)
 
 
-def _border(width: int, height: int) -> NDArray[np.float64]:
-    """[N, 2]: pixel centres around a picture."""
-    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-    sides = [(x, 0 * x + 0.5), (x, 0 * x + height - 0.5), (0 * y + 0.5, y), (0 * y + width - 0.5, y)]
-    return np.concatenate([np.stack(side, -1) for side in sides]).astype(np.float64)
+def _with_known(picture: Picture, known: Known) -> Picture:
+    lens = known.lens
+    if lens is None:
+        return replace(picture, pose=known.pose)
+    shapes = lens.width / lens.height, picture.width / picture.height
+    if abs(np.log(shapes[0] / shapes[1])) > 0.01:
+        raise InputError(
+            f"{picture.photo}: its known camera has a picture of {lens.width}x{lens.height}, another shape",
+            "give the camera of the upright, uncropped photo",
+        )
+    lens = lens.resized(picture.width, picture.height)
+    return replace(picture, lens=lens, focal=lens.focal, pose=known.pose)

@@ -77,12 +77,25 @@ class Job:
         self.threads = int(request["threads"])
         self.feature_size = int(request["feature_size"])
         self.features = int(request["max_features"])
+        self.masks: str | None = request["mask_folder"]
+        self.pairs: str = request["pairs"]
+        self.neighbours, self.window = int(request["neighbours"]), int(request["window"])
+        self.mapper: str = request["mapper"]
         self.seconds: dict[str, float] = {}
         self.channel = channel
 
     @property
     def names(self) -> list[str]:
         return [p["name"] for p in self.pictures]
+
+    @property
+    def poses(self) -> dict[str, Any]:
+        """Known poses [3, 4] by picture."""
+        return {p["name"]: p["pose"] for p in self.pictures if p["pose"] is not None}
+
+    @property
+    def has_lenses(self) -> bool:
+        return any(p["lens"] for p in self.pictures)
 
     def note(self, text: str) -> None:
         self.send(f"note {text}")
@@ -167,15 +180,13 @@ def extract_features(job: Job, attempt: Attempt, database: Path) -> None:
     import pycolmap
 
     pycolmap.Database.open(database).close()
-    groups: dict[int, list[dict[str, Any]]] = {}
+    groups: dict[Any, list[dict[str, Any]]] = {}
     for index, picture in enumerate(job.pictures):
-        groups.setdefault(index if attempt.separate else picture["camera"], []).append(picture)
+        key = index if attempt.separate else (picture["camera"], picture["lens"] and tuple(picture["lens"]))
+        groups.setdefault(key, []).append(picture)
     for group in groups.values():
-        first = group[0]
-        focal = first["focal"] or DEFAULT_FOCAL * max(first["width"], first["height"])
         reader = pycolmap.ImageReaderOptions()
-        reader.camera_model = "SIMPLE_RADIAL"
-        reader.camera_params = f"{focal},{first['width'] / 2},{first['height'] / 2},0"
+        reader.camera_model, reader.camera_params = camera_of(group[0])
         names = [p["name"] for p in group]
         pycolmap.import_images(database, job.images, pycolmap.CameraMode.SINGLE, names, reader)
     options = pycolmap.FeatureExtractionOptions()
@@ -185,13 +196,31 @@ def extract_features(job: Job, attempt: Attempt, database: Path) -> None:
     options.max_image_size = attempt.size
     options.sift.first_octave = attempt.first_octave
     options.sift.max_num_features = attempt.features
-    pycolmap.extract_features(database, job.images, job.names, extraction_options=options, device=pycolmap.Device.cpu)
+    reader = pycolmap.ImageReaderOptions()
+    if job.masks is not None:
+        reader.mask_path = job.masks
+    pycolmap.extract_features(
+        database,
+        job.images,
+        job.names,
+        reader_options=reader,
+        extraction_options=options,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def camera_of(picture: dict[str, Any]) -> tuple[str, str]:
+    """COLMAP's camera model of a picture and its parameters."""
+    if picture["lens"]:
+        return "OPENCV", ",".join(repr(float(v)) for v in picture["lens"])
+    focal = picture["focal"] or DEFAULT_FOCAL * max(picture["width"], picture["height"])
+    return "SIMPLE_RADIAL", f"{focal},{picture['width'] / 2},{picture['height'] / 2},0"
 
 
 def match(job: Job, attempt: Attempt, database: Path) -> None:
     import pycolmap
 
-    pairs = choose_pairs(*top_descriptors(job, database)) if len(job.names) > EXHAUSTIVE else all_pairs(len(job.names))
+    pairs = photo_pairs(job, database)
     listed = database.with_name("pairs.txt")
     listed.write_text("".join(f"{job.names[a]} {job.names[b]}\n" for a, b in pairs))
     matching = pycolmap.FeatureMatchingOptions()
@@ -204,6 +233,17 @@ def match(job: Job, attempt: Attempt, database: Path) -> None:
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = job.seed
     pycolmap.match_image_pairs(database, matching, pairing, verification, pycolmap.Device.cpu)
+
+
+def photo_pairs(job: Job, database: Path) -> list[tuple[int, int]]:
+    """Which photos are matched with which (see SfmOptions.pairs)."""
+    count = len(job.names)
+    if job.pairs == "all" or (job.pairs == "auto" and count <= EXHAUSTIVE):
+        return all_pairs(count)
+    if job.pairs == "sequential":
+        return [(a, b) for a, b in all_pairs(count) if b - a <= 2 * job.window]
+    window = job.window if job.pairs == "auto" else 0
+    return choose_pairs(*top_descriptors(job, database), job.neighbours, window)
 
 
 def all_pairs(count: int) -> list[tuple[int, int]]:
@@ -229,8 +269,12 @@ def map_photos(job: Job, attempt: Attempt, database: Path, folder: Path, planar:
     known = all(p["focal"] for p in job.pictures)
     count = len(job.names)
     refine = count > 2 and not (planar and (known or not clear))
+    if job.poses:
+        return map_among_known(job, attempt, database, folder, refine)
+    if job.mapper == "global":
+        return map_globally(job, database, folder / "models", refine)
     models = reconstruct(job, attempt, database, folder / "models", refine)
-    if refine and known and models and models[0].num_reg_images() <= 3:
+    if refine and known and models and models[0].num_reg_images() <= 3 and not job.has_lenses:
         models[0] = prefer_exif(job, models[0])
     return models
 
@@ -247,11 +291,11 @@ def prefer_exif(job: Job, model: Any) -> Any:
         image = trial.image(key)
         camera = trial.camera(image.camera_id)
         camera.params = [focal[image.name], camera.width / 2, camera.height / 2, 0]
-    adjust(trial, refine=False)
+    adjust(job, trial, refine=False)
     if trial.compute_mean_reprojection_error() > EXIF_TOLERANCE * model.compute_mean_reprojection_error():
         return model
     job.note("the focal length is kept as EXIF has it")
-    polish(trial, refine=False)
+    polish(job, trial, refine=False)
     return trial
 
 
@@ -264,8 +308,92 @@ def reconstruct(job: Job, attempt: Attempt, database: Path, folder: Path, refine
     ordered = sorted(models.items(), key=lambda m: (-m[1].num_reg_images(), -m[1].num_points3D(), m[0]))
     found = [model for _, model in ordered]
     for model in found[:1]:
-        polish(model, refine)
+        polish(job, model, refine)
     return found
+
+
+def map_globally(job: Job, database: Path, folder: Path, refine: bool) -> list[Any]:
+    """All cameras at once (Pan et al., "Global structure-from-motion revisited", 2024)."""
+    import pycolmap
+
+    folder.mkdir()
+    pycolmap.set_random_seed(job.seed)
+    options = pycolmap.GlobalPipelineOptions()
+    mapper = options.mapper
+    for part in (options, mapper, mapper.rotation_averaging, mapper.global_positioning, mapper.retriangulation):
+        part.random_seed = job.seed
+    options.num_threads = mapper.num_threads = 1
+    mapper.global_positioning.use_gpu = mapper.bundle_adjustment.ceres.use_gpu = False
+    mapper.bundle_adjustment.ceres.solver_options.num_threads = 1
+    mapper.bundle_adjustment.refine_focal_length = mapper.bundle_adjustment.refine_extra_params = refine
+    models = pycolmap.global_mapping(database, job.images, folder, options)
+    ordered = sorted(models.items(), key=lambda m: (-m[1].num_reg_images(), -m[1].num_points3D(), m[0]))
+    found = [model for _, model in ordered]
+    for model in found[:1]:
+        polish(job, model, refine)
+    return found
+
+
+def map_among_known(job: Job, attempt: Attempt, database: Path, folder: Path, refine: bool) -> list[Any]:
+    """One model in which the known cameras stay where they are: points between them, then the other photos."""
+    import pycolmap
+
+    pycolmap.set_random_seed(job.seed)
+    options = mapper_options(job, attempt, refine)
+    options.fix_existing_frames = True
+    options.triangulation.ignore_two_view_tracks = options.triangulation.ignore_two_view_tracks and len(job.poses) > 3
+    (folder / "known").mkdir()
+    (folder / "models").mkdir()
+    model = pycolmap.triangulate_points(
+        posed_model(job, database), database, job.images, folder / "known", True, options
+    )
+    if len(job.poses) < len(job.names):
+        options.multiple_models = False
+        options.min_model_size = 2
+        options.constant_cameras = constant_cameras(job, model)
+        model.write(folder / "known")
+        grown = pycolmap.incremental_mapping(
+            database, job.images, folder / "models", options, input_path=folder / "known"
+        )
+        model = max(grown.values(), key=lambda m: m.num_reg_images(), default=model)
+    polish(job, model, refine)
+    return [model]
+
+
+def posed_model(job: Job, database: Path) -> Any:
+    """The database's cameras and photos, the known ones in place."""
+    import pycolmap
+
+    model = pycolmap.Reconstruction()
+    with opened(database) as db:
+        cameras, rigs, frames, images = (
+            db.read_all_cameras(),
+            db.read_all_rigs(),
+            db.read_all_frames(),
+            db.read_all_images(),
+        )
+    poses = {image.frame_id: job.poses.get(image.name) for image in images}
+    for camera in cameras:
+        model.add_camera(camera)
+    for rig in rigs:
+        model.add_rig(rig)
+    for frame in frames:
+        pose = poses[frame.frame_id]
+        if pose is not None:
+            frame.rig_from_world = pycolmap.Rigid3d(np.array(pose, np.float64))
+        model.add_frame(frame)
+    for image in images:
+        model.add_image(image)
+    for key, pose in poses.items():
+        if pose is not None:
+            model.register_frame(key)
+    return model
+
+
+def constant_cameras(job: Job, model: Any) -> set[int]:
+    """Ids of the cameras whose lens is known."""
+    known = {p["name"] for p in job.pictures if p["lens"]}
+    return {image.camera_id for image in model.images.values() if image.name in known}
 
 
 def mapper_options(job: Job, attempt: Attempt, refine: bool) -> Any:
@@ -294,18 +422,18 @@ def mapper_options(job: Job, attempt: Attempt, refine: bool) -> Any:
     return options
 
 
-def polish(model: Any, refine: bool) -> None:
+def polish(job: Job, model: Any, refine: bool) -> None:
     """Robust bundle adjustment of everything, then without the points that fit badly or hardly have depth."""
     import pycolmap
 
     for _ in range(2):
-        adjust(model, refine)
+        adjust(job, model, refine)
         pycolmap.ObservationManager(model).filter_all_points3D(2.5 * pixel_scale(model), 1.5)
     model.update_point_3d_errors()
 
 
-def adjust(model: Any, refine: bool) -> None:
-    """Bundle adjustment with a Cauchy loss."""
+def adjust(job: Job, model: Any, refine: bool) -> None:
+    """Bundle adjustment with a Cauchy loss; known poses and lenses stay as they are."""
     import pycolmap
 
     options = pycolmap.BundleAdjustmentOptions()
@@ -315,8 +443,27 @@ def adjust(model: Any, refine: bool) -> None:
     options.ceres.loss_function_scale = 0.5 * pixel_scale(model)
     options.ceres.solver_options.num_threads = 1
     options.ceres.solver_options.function_tolerance = 1e-8
-    pycolmap.bundle_adjustment(model, options)
+    if job.poses or job.has_lenses:
+        pycolmap.create_default_bundle_adjuster(options, what_to_adjust(job, model), model).solve()
+    else:
+        pycolmap.bundle_adjustment(model, options)
     model.update_point_3d_errors()
+
+
+def what_to_adjust(job: Job, model: Any) -> Any:
+    import pycolmap
+
+    config = pycolmap.BundleAdjustmentConfig()
+    for key in model.reg_image_ids():
+        image = model.image(key)
+        config.add_image(key)
+        if image.name in job.poses:
+            config.set_constant_rig_from_world_pose(image.frame_id)
+    for key in constant_cameras(job, model):
+        config.set_constant_cam_intrinsics(key)
+    if not job.poses:
+        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    return config
 
 
 def pixel_scale(model: Any) -> float:
@@ -466,7 +613,7 @@ def collect(job: Job, outcome: Outcome) -> dict[str, NDArray[Any]]:
         "pair_homography": np.array([h for _, _, _, h in plane], np.float64).reshape(-1, 3, 3),
         "seconds": np.array(json.dumps(job.seconds)),
         "poses": np.tile(np.eye(4), (count, 1, 1)),
-        "lens": np.zeros((count, 2)),  # focal length in pixels, radial term
+        "lens": np.ones((count, 8)),  # OPENCV's parameters
         "points": np.zeros((0, 3)),
         "errors": np.zeros(0),
         "tracks": np.zeros((0, 2), np.int32),
@@ -478,13 +625,13 @@ def collect(job: Job, outcome: Outcome) -> dict[str, NDArray[Any]]:
 
 def collect_model(job: Job, model: Any) -> dict[str, NDArray[Any]]:
     count = len(job.names)
-    poses, lens = np.tile(np.eye(4), (count, 1, 1)), np.zeros((count, 2))
+    poses, lens = np.tile(np.eye(4), (count, 1, 1)), np.ones((count, 8))
     index = {}
     for key in model.reg_image_ids():
         image = model.image(key)
         i = index[key] = job.names.index(image.name)
         poses[i, :3] = image.cam_from_world().matrix()
-        lens[i] = model.camera(image.camera_id).params[[0, 3]]
+        lens[i] = opencv_lens(model.camera(image.camera_id))
     keys = sorted(model.point3D_ids())
     points = [model.point3D(key) for key in keys]
     tracks = {(p, index[e.image_id]) for p, point in enumerate(points) for e in point.track.elements}
@@ -495,6 +642,12 @@ def collect_model(job: Job, model: Any) -> dict[str, NDArray[Any]]:
         "errors": np.array([p.error for p in points], np.float64),
         "tracks": np.array(sorted(tracks), np.int32).reshape(-1, 2),
     }
+
+
+def opencv_lens(camera: Any) -> list[float]:
+    """fx, fy, cx, cy, k1, k2, p1, p2 of a camera made by `camera_of`."""
+    params = [float(v) for v in camera.params]
+    return params if len(params) == 8 else [params[0], params[0], *params[1:4], 0.0, 0.0, 0.0]
 
 
 def main(request: Path, result: Path) -> None:

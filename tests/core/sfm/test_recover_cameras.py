@@ -37,7 +37,7 @@ def test_three_photos(tmp_path: Path) -> None:
     assert found[0].intrinsics[0, 0] == pytest.approx(worlds.FOCAL, rel=0.01)
     assert all(v.registered and v.matches > 100 and v.points > 100 and v.neighbour for v in result.verdicts)
     assert 0 < result.reprojection_error < 0.5
-    assert {"load", "features", "matches", "cameras", "undistort"} <= set(result.seconds)
+    assert {"features", "matches", "cameras", "undistort"} <= set(result.seconds)
     check_sparse_points(result)
     check_files(result, tmp_path)
 
