@@ -1,7 +1,8 @@
 """Photos and pictures: finding them, reading them upright, writing them.
 
 Pictures in memory are [H, W, 3] uint8 sRGB, first row at the top, as a person holds the photo: EXIF orientation is
-applied. Alpha is dropped, grey and palette pictures become RGB, 16 bits become 8, other colour profiles become sRGB.
+applied. Alpha is dropped (`load_alpha` reads it), grey and palette pictures become RGB, 16 bits become 8, other colour
+profiles become sRGB.
 """
 
 from __future__ import annotations
@@ -20,19 +21,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from mvgen.core.errors import InputError
 from mvgen.core.io.atomic import atomic_file
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF")
 MAX_PIXELS = 250_000_000  # above the largest phone cameras (200 Mpx), below what exhausts a small machine
 FILM_DIAGONAL = math.hypot(36, 24)  # mm, of the frame that "35 mm equivalent" refers to
 
 _ORIENTATION, _MAKE, _MODEL, _EXIF = 0x0112, 0x010F, 0x0110, 0x8769
 _FOCAL_MM, _FOCAL_35MM = 0x920A, 0xA405
 _PLANE_X, _PLANE_UNIT, _PIXELS_X, _PIXELS_Y = 0xA20E, 0xA210, 0xA002, 0xA003
+_GPS, _SOUTH, _LATITUDE, _WEST, _LONGITUDE, _BELOW, _ALTITUDE = 0x8825, 1, 2, 3, 4, 5, 6  # odd ones: the signs
+_HIGHEST = 100_000.0  # m: a GPS altitude beyond this, either way, is a fault
 _TURNS = {  # EXIF orientation: what makes the picture upright; Pillow does it for TIFF by itself
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,13 +48,17 @@ _TURNS = {  # EXIF orientation: what makes the picture upright; Pillow does it f
 _UNIT_MM = {1: 25.4, 2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
 
 
+Gps = tuple[float, float, float | None]
+
+
 @dataclass(frozen=True)
 class Photo:
     """What a photo's header says.
 
     name: unique in its set, also without its extension; width, height: upright; orientation: EXIF, 1 to 8;
     focal_px: from EXIF, for the full-size picture, None where unknown; camera: photos with an equal value were taken
-    with the same camera and zoom, as far as the headers tell.
+    with the same camera and zoom, as far as the headers tell; gps: latitude and longitude in degrees, north and east
+    positive, and altitude in metres above sea or None; alpha: it may have transparent parts.
     """
 
     path: Path
@@ -62,6 +69,8 @@ class Photo:
     focal_px: float | None
     camera: tuple[str, str, int, int, float | None]
     untouched: bool = False  # an upright sRGB JPEG: its file can stand for its picture
+    gps: Gps | None = None
+    alpha: bool = False
 
 
 def find_photos(inputs: Iterable[Path]) -> list[Path]:
@@ -85,18 +94,45 @@ def natural_key(path: Path) -> tuple[Any, ...]:
 
 def read_photos(paths: Sequence[Path]) -> tuple[Photo, ...]:
     """The headers of some photos, with names that are unique without their extensions. Raises InputError."""
+    photos, bad = split_bad(paths)
+    for _, error in bad:
+        raise error
+    return photos
+
+
+def split_bad(paths: Sequence[Path]) -> tuple[tuple[Photo, ...], list[tuple[Path, InputError]]]:
+    """`read_photos` of those that have a sound header, and the others with what is wrong with them.
+
+    Damage behind the header shows only when a photo is decoded: `load_photo` and `check_photo` raise InputError then.
+    """
     taken: set[str] = set()
-    photos = []
+    photos: list[Photo] = []
+    bad: list[tuple[Path, InputError]] = []
     for path in paths:
-        name = path.name
-        if Path(name).stem.lower() in taken:
-            name = f"{path.resolve().parent.name}_{path.name}"
-        stem, suffix, count = Path(name).stem, path.suffix, 2
-        while Path(name).stem.lower() in taken:
-            name, count = f"{stem}_{count}{suffix}", count + 1
-        taken.add(Path(name).stem.lower())
-        photos.append(read_photo_header(path, name))
-    return tuple(photos)
+        name = _unique_name(path, taken)
+        try:
+            photos.append(read_photo_header(path, name))
+        except InputError as error:
+            bad.append((path, error))
+        else:
+            taken.add(Path(name).stem.lower())
+    return tuple(photos), bad
+
+
+def check_photo(photo: Photo) -> None:
+    """Decode a photo and forget it. Raises InputError where it is truncated or damaged."""
+    load_photo(photo, 256)
+
+
+def _unique_name(path: Path, taken: set[str]) -> str:
+    """The file's name, changed where its stem is among those taken."""
+    name = path.name
+    if Path(name).stem.lower() in taken:
+        name = f"{path.resolve().parent.name}_{path.name}"
+    stem, suffix, count = Path(name).stem, path.suffix, 2
+    while Path(name).stem.lower() in taken:
+        name, count = f"{stem}_{count}{suffix}", count + 1
+    return name
 
 
 def read_photo_header(path: Path, name: str | None = None) -> Photo:
@@ -108,9 +144,10 @@ def read_photo_header(path: Path, name: str | None = None) -> Photo:
         focal = exif_focal(exif, width, height)
         make, model = (str(exif.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
         untouched = image.format == "JPEG" and image.mode == "RGB" and not image.info.get("icc_profile")
+        gps, alpha = exif_gps(_gps_tags(image)), image.has_transparency_data
     camera = (make, model, width, height, None if focal is None else round(focal, 2))
     plain = untouched and orientation == 1
-    return Photo(Path(path), name or Path(path).name, width, height, orientation, focal, camera, plain)
+    return Photo(Path(path), name or Path(path).name, width, height, orientation, focal, camera, plain, gps, alpha)
 
 
 def exif_focal(exif: dict[int, Any], width: int, height: int) -> float | None:
@@ -130,6 +167,23 @@ def exif_focal(exif: dict[int, Any], width: int, height: int) -> float | None:
     return focal if plausible else None
 
 
+def exif_gps(tags: dict[int, Any]) -> Gps | None:
+    """Latitude, longitude (degrees) and altitude (m above sea, or None) from EXIF GPS tags; None where they make no
+    sense. Exactly 0, 0 is what devices without a fix write."""
+    latitude, longitude = _degrees(tags.get(_LATITUDE)), _degrees(tags.get(_LONGITUDE))
+    if latitude is None or longitude is None or latitude > 90 or longitude > 180 or latitude == longitude == 0:
+        return None
+    altitude = _finite(tags.get(_ALTITUDE))
+    if altitude is not None and str(tags.get(_BELOW)) in ("1", "b'\\x01'"):
+        altitude = -altitude
+    south, west = (str(tags.get(tag) or "").strip("\0 ").upper()[:1] for tag in (_SOUTH, _WEST))
+    return (
+        -latitude if south == "S" else latitude,
+        -longitude if west == "W" else longitude,
+        altitude if altitude is not None and abs(altitude) < _HIGHEST else None,
+    )
+
+
 def load_photo(photo: Photo, long_side: int | None = None) -> NDArray[np.uint8]:
     """[H, W, 3]: the whole photo decoded, upright, its longer side reduced to at most ``long_side``.
 
@@ -137,6 +191,25 @@ def load_photo(photo: Photo, long_side: int | None = None) -> NDArray[np.uint8]:
     still reads every byte. Raises InputError for a broken or truncated photo.
     """
     return _decode(photo.path, long_side)
+
+
+def load_alpha(photo: Photo, long_side: int | None = None) -> NDArray[np.float32] | None:
+    """[H, W] in 0..1 (1 is opaque), as upright and as large as `load_photo` gives the photo.
+
+    None where the photo has no alpha or is opaque all over. Raises InputError for a broken photo.
+    """
+    if not photo.alpha:
+        return None
+    with _opened(photo.path) as image:
+        size = _fitted(image.size, long_side)
+        turn = _turn(image)
+        alpha = image.convert("RGBA").getchannel("A")
+        if alpha.getextrema()[0] == 255:
+            return None
+        if alpha.size != size:
+            alpha = alpha.resize(size, Image.Resampling.BOX, reducing_gap=3.0)
+        alpha = alpha if turn is None else alpha.transpose(turn)
+        return np.asarray(alpha, np.float32) / np.float32(255)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -199,6 +272,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         if Path(path).stat().st_size == 0:
             raise InputError(f"{path}: the file is empty", "copy it again")
+        _prepare_decoder(Path(path))
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path, f"{image.width}x{image.height} pixels")
@@ -213,12 +287,32 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: no permission to read it", f"chmod +r {path}") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(
-            f"{path}: not a readable picture", "use JPEG, PNG, TIFF or WebP, or leave this file out"
+            f"{path}: not a readable picture", "use JPEG, PNG, TIFF, WebP, HEIC or AVIF, or leave this file out"
         ) from error
     except Exception as error:  # decoders raise many kinds on damaged data
         raise InputError(
             f"{path}: the picture is damaged ({error})", "copy it again from the camera, or leave it out"
         ) from error
+
+
+def _prepare_decoder(path: Path) -> None:
+    """Load the plugin that a HEIC photo needs. Raises InputError where it is not installed."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] != b"ftyp":
+        return
+    if head[8:12] in (b"avif", b"avis"):
+        if not features.check("avif"):
+            raise InputError(f"{path}: this Pillow reads no AVIF pictures", "pip install -U pillow")
+        return
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading HEIC photos takes the package pillow-heif",
+            "pip install 'mvgen[heic]', or save the photo as JPEG",
+        ) from error
+    pillow_heif.register_heif_opener()
 
 
 def _too_large(path: Path, what: str) -> InputError:
@@ -233,13 +327,42 @@ def _exif(image: Image.Image) -> dict[int, Any]:
         return {}
 
 
-def _number(value: Any) -> float | None:
-    """A positive finite number, or None."""
+def _gps_tags(image: Image.Image) -> dict[int, Any]:
+    try:
+        return dict(image.getexif().get_ifd(_GPS))
+    except Exception:  # a damaged EXIF block does not spoil the picture
+        return {}
+
+
+def _degrees(value: Any) -> float | None:
+    """Of three numbers: degrees, minutes, seconds; None unless all are finite and not negative."""
+    try:
+        parts = [_finite(part) for part in value]
+    except TypeError:
+        return None
+    if len(parts) != 3:
+        return None
+    degrees = 0.0
+    for part, unit in zip(parts, (1, 60, 3600)):
+        if part is None or part < 0:
+            return None
+        degrees += part / unit
+    return degrees
+
+
+def _finite(value: Any) -> float | None:
+    """A finite number, or None."""
     try:
         number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    return number if math.isfinite(number) and number > 0 else None
+    return number if math.isfinite(number) else None
+
+
+def _number(value: Any) -> float | None:
+    """A positive finite number, or None."""
+    number = _finite(value)
+    return number if number is not None and number > 0 else None
 
 
 def _orientation(exif: dict[int, Any]) -> int:
@@ -255,19 +378,27 @@ def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
 
 def _decode(path: Path, long_side: int | None) -> NDArray[np.uint8]:
     with _opened(path) as image:
-        size = image.size
+        size = _fitted(image.size, long_side)
         if long_side is not None:
-            ratio = min(1.0, long_side / max(size))
-            size = (max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio)))
             image.draft("RGB", size)
         image.load()
-        turn = None if image.format == "TIFF" else _TURNS.get(_orientation(_exif(image)))
+        turn = _turn(image)
         profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
         rgb = _eight_bit(image).convert("RGB")
         if rgb.size != size:
             rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         rgb = rgb if turn is None else rgb.transpose(turn)
         return np.array(_as_srgb(rgb, profile) if profile else rgb)
+
+
+def _fitted(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
+    ratio = min(1.0, long_side / max(size)) if long_side is not None else 1.0
+    return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a stored picture upright."""
+    return None if image.format == "TIFF" else _TURNS.get(_orientation(_exif(image)))
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

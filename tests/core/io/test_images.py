@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -15,18 +16,23 @@ from PIL import Image
 
 from mvgen.core.errors import InputError
 from mvgen.core.io.images import (
+    check_photo,
     exif_focal,
+    exif_gps,
     find_duplicates,
     find_photos,
+    load_alpha,
     load_photo,
     read_image,
     read_photo_header,
     read_photos,
+    split_bad,
     write_image,
 )
 
 ORIENTATION, EXIF, FOCAL, FOCAL_35 = 0x0112, 0x8769, 0x920A, 0xA405
 PLANE_X, PLANE_UNIT, PIXELS_X, PIXELS_Y = 0xA20E, 0xA210, 0xA002, 0xA003
+GPS, MAKE = 0x8825, 0x010F
 STORED = {  # what a camera stores so that the given orientation makes it upright again
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -193,3 +199,116 @@ def test_writing_keeps_pixels_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.xyz"):
         write_image(image, tmp_path / "a.xyz")
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_places_are_read_from_gps(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(GPS).update({1: "S", 2: (33.0, 51.0, 30.0), 3: "E", 4: (151.0, 12.0, 36.0), 5: b"\1", 6: 12.5})
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", exif=exif)
+    latitude, longitude, altitude = read_photo_header(tmp_path / "a.jpg").gps
+    assert latitude == pytest.approx(-(33 + 51 / 60 + 30 / 3600))
+    assert longitude == pytest.approx(151.21)
+    assert altitude == -12.5
+    assert read_photo_header(save(tmp_path / "b.jpg", picture())).gps is None
+
+
+@pytest.mark.parametrize("reference", [b"\1", 1, b"\0", 0, None])
+def test_altitudes_below_the_sea(reference: object) -> None:
+    gps = exif_gps({2: (1, 0, 0), 4: (1, 0, 0), 5: reference, 6: 7})
+    assert gps == (1, 1, -7 if reference in (1, b"\1") else 7)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {2: (0, 0, 0), 4: (0, 0, 0)},  # no fix
+        {2: (91, 0, 0), 4: (10, 0, 0)},
+        {2: (10, 0, 0), 4: (181, 0, 0)},
+        {2: (10, 0), 4: (10, 0, 0)},
+        {2: (math.nan, 0, 0), 4: (10, 0, 0)},
+        {2: "north", 4: (10, 0, 0)},
+        {2: 48.5, 4: 9.2},
+    ],
+)
+def test_places_that_make_no_sense_are_passed_over(tags: dict[int, object]) -> None:
+    assert exif_gps(tags) is None
+
+
+hostile = st.floats() | st.text(max_size=3) | st.integers() | st.none() | st.binary(max_size=3)
+
+
+@given(st.dictionaries(st.integers(1, 6), hostile | st.tuples(hostile, hostile, hostile)))
+def test_any_gps_value_is_survived(tags: dict[int, object]) -> None:
+    gps = exif_gps(tags)
+    assert gps is None or (abs(gps[0]) <= 90 and abs(gps[1]) <= 180)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_alpha_lies_over_the_picture(tmp_path: Path, orientation: int) -> None:
+    alpha = np.zeros((48, 64), np.uint8)
+    alpha[:24, :16] = 255
+    rgba = np.dstack([picture(), alpha])
+    path = save(tmp_path / "a.png", STORED[orientation](rgba), orientation)
+    photo = read_photo_header(path)
+    assert np.array_equal(load_alpha(photo), alpha / np.float32(255))
+    half = load_alpha(photo, 32)
+    assert half.shape == load_photo(photo, 32).shape[:2]
+    assert np.array_equal(half, alpha[::2, ::2] / np.float32(255))
+
+
+def test_opaque_pictures_have_no_alpha(tmp_path: Path) -> None:
+    opaque = save(tmp_path / "a.png", np.dstack([picture(), np.full((48, 64), 255, np.uint8)]))
+    assert load_alpha(read_photo_header(opaque)) is None
+    assert load_alpha(read_photo_header(save(tmp_path / "b.jpg", picture()))) is None
+
+
+def test_a_transparent_palette_colour_is_alpha(tmp_path: Path) -> None:
+    image = Image.fromarray(np.arange(48 * 64, dtype=np.uint8).reshape(48, 64) // 128).convert("P")
+    image.save(tmp_path / "a.png", transparency=1)
+    alpha = load_alpha(read_photo_header(tmp_path / "a.png"))
+    assert np.array_equal(alpha == 0, np.asarray(image) == 1)
+
+
+def test_bad_photos_are_set_apart(tmp_path: Path) -> None:
+    good = save(tmp_path / "a.png", picture())
+    (tmp_path / "b.png").write_bytes(good.read_bytes()[:20])
+    cut = tmp_path / "c.png"
+    cut.write_bytes(good.read_bytes()[:-40])
+    photos, bad = split_bad([good, tmp_path / "b.png", cut])
+    assert [p.name for p in photos] == ["a.png", "c.png"]
+    assert [path.name for path, _ in bad] == ["b.png"]
+    assert "b.png" in bad[0][1].message
+    check_photo(photos[0])
+    with pytest.raises(InputError, match=r"c\.png"):
+        check_photo(photos[1])
+    with pytest.raises(InputError, match=r"b\.png"):
+        read_photos([good, tmp_path / "b.png"])
+
+
+@pytest.mark.parametrize("suffix", ["heic", "avif"])
+def test_photos_of_phones(tmp_path: Path, suffix: str) -> None:
+    if suffix == "heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    exif = Image.Exif()
+    exif[MAKE] = "Maker"
+    exif.get_ifd(GPS).update({1: "N", 2: (52.0, 30.0, 0.0), 3: "W", 4: (13.0, 24.0, 0.0)})
+    exif.get_ifd(EXIF)[FOCAL_35] = 28
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(picture()).save(path, exif=exif, quality=95)
+    photo = read_photo_header(path)
+    assert (photo.width, photo.height, photo.gps, photo.alpha) == (64, 48, (52.5, -13.4, None), False)
+    assert photo.focal_px == pytest.approx(28 / math.hypot(36, 24) * 80)
+    assert np.abs(load_photo(photo).astype(int) - picture()).mean() < 12  # 4:2:0 chroma
+    assert find_photos([tmp_path]) == [path]
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match=path.name):
+        check_photo(read_photo_header(path))
+
+
+def test_the_plugin_for_heic_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(InputError, match="pillow-heif") as caught:
+        read_photo_header(tmp_path / "a.heic")
+    assert "pip install 'mvgen[heic]'" in caught.value.hint
