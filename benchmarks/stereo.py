@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from benchmarks.common import data_folder, print_machine, print_table
 from benchmarks.sgbm import disparities
 from mvgen.core.camera import Camera
-from mvgen.core.fusion.fuse import FusionOptions, believed, confirm_view
 from mvgen.core.geometry import PointCloud
 from mvgen.core.io.images import read_image
 from mvgen.core.progress import Silent
 from mvgen.core.scene import Scene, View
-from mvgen.core.stereo.depth import StereoOptions, estimate_depths
+from mvgen.core.stereo.confirm import believed, confirm_view
+from mvgen.core.stereo.depth import ConfirmOptions, StereoOptions, estimate_depths
 
 REACH = (8.0, 60.0)  # disparities, about those of the scene; the search goes beyond them
 LEVELS = 80  # disparities that SGBM tries
@@ -72,7 +72,7 @@ def our_disparity(
     """Disparity [H, W] of the left picture (inf: not kept) and its cost [H, W]: as `mvgen reconstruct` finds them."""
     scene = pair_scene(folder, calibration)
     stereo = estimate_depths(scene, work, StereoOptions(), 0, Silent())
-    options = FusionOptions()
+    options = ConfirmOptions()
     kept = confirm_view(stereo, lambda i: believed(stereo, i, options.max_cost), 0, options)
     found = calibration["focal_px"] * calibration["baseline_mm"] * kept.rho - calibration["doffs"]
     return np.where(kept.rho > 0, found, np.inf).astype(np.float32), stereo.planes(0).cost

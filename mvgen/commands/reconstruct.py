@@ -14,24 +14,32 @@ from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from mvgen.core.previews import DepthPreviews
-    from mvgen.core.reconstruct import OnDepth, Reconstruction
-    from mvgen.core.scene import DepthMap
+    from mvgen.core.reconstruct import Reconstruction, Run, Source
 
 DEVICES = ("cpu", "cuda")
 EXTENSIONS = {"mesh": (".glb", ".ply", ".obj", ".stl", ".off"), "points": (".ply", ".glb")}
+LAST = {"mesh": "texture", "points": "fusion", "scene": "fusion"}  # the last stage of each kind of result
+KINDS = {"load": "scene", "sfm": "scene", "stereo": "scene", "fusion": "points", "surface": "mesh", "texture": "mesh"}
+
+Kind = Literal["mesh", "points", "scene"]
+Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
 
 
 def reconstruct(
     job: Job,
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGES|DIR...", help="Two or more photos, or folders of them.")
+        list[str],
+        typer.Argument(metavar="IMAGES|DIR...", help="Two or more photos, or folders of them; a scene with --from."),
     ],
     output: Output,
     kind: Annotated[
-        Literal["mesh", "points", "scene"],
-        typer.Option("--as", help="A textured mesh, a point cloud, or a folder with cameras, pictures and depths."),
-    ] = "mesh",
+        Kind | None,
+        typer.Option(
+            "--as",
+            help="A textured mesh, a point cloud, or a folder with cameras, pictures and depths.",
+            show_default="mesh",
+        ),
+    ] = None,
     faces: Annotated[
         Any,
         typer.Option(parser=parse_count, metavar="N", help="Most faces of the mesh; viewers like under 100k."),
@@ -44,6 +52,52 @@ def reconstruct(
         typer.Option(
             min=16, max=16384, metavar="PIXELS", help="Side of the texture.", show_default="follows the photos"
         ),
+    ] = None,
+    intrinsics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F|FX,FY,CX,CY[,K1,K2,P1,P2]|FILE",
+            help="The lens, where it is known, in pixels of the photo; kept as it is.",
+        ),
+    ] = None,
+    cameras: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Known cameras: COLMAP, transforms.json, cameras.json. The result stays in their frame.",
+        ),
+    ] = None,
+    add_to: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="An earlier scene folder, which the photos join; its cameras stay."),
+    ] = None,
+    scale_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B=1.2m", help="True size: the distance of two marked points, or of the cameras of two photos."
+        ),
+    ] = None,
+    marks: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.csv", help="Marked points: lines of name,photo,x,y in pixels of the photo."),
+    ] = None,
+    pairs: Annotated[
+        Literal["auto", "all", "sequential", "similar"],
+        typer.Option(help="Photos to match: auto takes all of up to 40, else neighbours and those that look alike."),
+    ] = "auto",
+    mapper: Annotated[
+        Literal["incremental", "global"],
+        typer.Option(help="Cameras one after the other, or all at once: quicker for hundreds of photos."),
+    ] = "incremental",
+    stop_after: Annotated[
+        Stage | None, typer.Option(help="Write what this stage makes: a scene folder, points, or a mesh.")
+    ] = None,
+    start_from: Annotated[
+        Stage | None, typer.Option("--from", help="Begin with this stage, on a scene folder from here or another tool.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Work in this scene folder, and go on from what an earlier run has finished."),
     ] = None,
     save_cameras: Annotated[
         str | None,
@@ -61,42 +115,79 @@ def reconstruct(
     """Photos to a textured mesh, points, or a posed scene; on the CPU, with no download.
 
     Take photos from different places, each showing about two thirds of what the one before shows. The result is
-    upright (+Y), centred, and two units long; its true size is not known from photos.
+    upright (+Y), centred, and two units long, unless cameras or distances are given. Stages: load, sfm, stereo, fusion,
+    surface, texture.
 
     Examples:
       mvgen reconstruct photos/*.jpg -o scene.glb
       mvgen reconstruct photos/ -o cloud.ply --as points --save-cameras transforms.json
+      mvgen reconstruct photos/ -o scene.glb --checkpoint work/
     """
-    from mvgen.core.io.images import find_photos, read_photos
-    from mvgen.core.reconstruct import ReconstructOptions
+    from mvgen.core.reconstruct import ReconstructOptions, Run
     from mvgen.core.reconstruct import reconstruct as run
     from mvgen.core.stereo.match import usable_device
+    from mvgen.core.workspace import opened
 
     if faces < 4:
         raise UsageError(f"--faces {faces}: a mesh has at least 4", "leave --faces out")
-    _check_outputs(job, output, kind, format, save_cameras, previews)
+    kind, last = _goal(kind, stop_after)
+    _check_together(cameras=cameras, add_to=add_to, intrinsics=intrinsics)
+    _check_outputs(job, output, kind, format, checkpoint)
+    _check_extras(job, last, save_cameras, previews)
     options = apply_settings(
         ReconstructOptions(),
-        [f"stereo.size={size}", f"faces={faces}", f"texture_size={texture_size or 0}", *(settings or [])],
+        [
+            f"stereo.size={size}",
+            f"faces={faces}",
+            f"texture_size={texture_size or 0}",
+            f"sfm.pairs={pairs}",
+            f"sfm.mapper={mapper}",
+            *(settings or []),
+        ],
     )
     device = usable_device(job.device, job.progress)
-    photos = read_photos(find_photos([Path(i) for i in images]))
-    preview, depths = _preview(job, previews), _depth_folder(job, kind)
-    watch = _both(preview, depths)
-    result = run(photos, job.scratch, kind, options, job.seed, job.threads, job.progress, watch, device)
-    _write(job, result, output, kind, format)
-    if save_cameras is not None:
-        _write_cameras(job, result, save_cameras)
-    if preview is not None and previews is not None:
-        preview.finish(result.scene, result.points)
-        job.write_folder(previews, lambda draft: _move_all(preview.folder, draft))
-    return _report(result, output, options, job, device)
+    source = _source(job, images, start_from, cameras, add_to, intrinsics, scale_by, marks)
+    with opened(Path(checkpoint) if checkpoint else job.scratch / "scene") as workspace:
+        how = Run(workspace, options, job.seed, job.threads, device, job.progress)
+        result = run(source, how, _first(start_from), last)
+        _write(job, result, how, output, kind, last, format)
+        if save_cameras is not None:
+            _write_cameras(job, result, save_cameras)
+        if previews is not None:
+            _write_previews(job, result, how, previews)
+    return _report(result, how, output, kind, last)
 
 
-def _check_outputs(
-    job: Job, output: str, kind: str, format: str | None, save_cameras: str | None, previews: str | None
-) -> None:
+def _goal(kind: Kind | None, stop_after: Stage | None) -> tuple[Kind, Stage]:
+    """What to write, and the last stage that it takes."""
+    if stop_after is None:
+        kind = kind or "mesh"
+        return kind, LAST[kind]  # type: ignore[return-value]
+    natural = KINDS[stop_after]
+    if kind not in (None, natural) and not (kind == "scene" and stop_after in ("fusion", "surface")):
+        raise UsageError(f"--as {kind}: --stop-after {stop_after} makes a {natural}", f"leave --as {kind} out")
+    return kind or natural, stop_after  # type: ignore[return-value]
+
+
+def _first(start_from: Stage | None) -> Stage:
+    """A scene's pictures are photos like others, so that looking for cameras again begins with loading them."""
+    return "load" if start_from in (None, "load", "sfm") else start_from
+
+
+def _check_together(**options: str | None) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} both say what is known of cameras", "give one of them")
+
+
+def _check_outputs(job: Job, output: str, kind: Kind, format: str | None, checkpoint: str | None) -> None:
     """Refuse what could not be written in the end, before any work."""
+    from mvgen.core.workspace import check_workspace
+
+    if checkpoint is not None:
+        check_workspace(Path(checkpoint))
+    if kind == "scene" and _is_same(output, checkpoint):
+        return
     job.check(output, format, folder=kind == "scene")
     if kind != "scene":
         suffix = f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower()
@@ -105,105 +196,151 @@ def _check_outputs(
                 f"{output}: {kind} cannot be written as {suffix or 'this'}",
                 f"use one of {', '.join(EXTENSIONS[kind])}" + (", or --as scene for a folder" if not suffix else ""),
             )
+
+
+def _check_extras(job: Job, last: Stage, save_cameras: str | None, previews: str | None) -> None:
     if save_cameras is not None:
+        if last == "load":
+            raise UsageError("--save-cameras: --stop-after load finds no cameras", "stop after sfm or later")
         job.check(save_cameras, folder=not save_cameras.endswith(".json"))
     if previews is not None:
+        if last in ("load", "sfm"):
+            raise UsageError(f"--previews: --stop-after {last} makes no depth maps", "stop after stereo or later")
         job.check(previews, folder=True)
 
 
-def _preview(job: Job, previews: str | None) -> DepthPreviews | None:
-    from mvgen.core.previews import DepthPreviews
-
-    if previews is None:
-        return None
-    folder = job.scratch / "previews"
-    folder.mkdir()
-    return DepthPreviews(folder)
+def _is_same(output: str, checkpoint: str | None) -> bool:
+    return checkpoint is not None and Path(output).resolve() == Path(checkpoint).resolve()
 
 
-def _depth_folder(job: Job, kind: str) -> OnDepth | None:
-    """Keeps every depth map as .npz in scratch where the scene is asked for."""
-    from mvgen.core.io.depth import save_depth
+def _source(
+    job: Job,
+    images: list[str],
+    start_from: Stage | None,
+    cameras: str | None,
+    add_to: str | None,
+    intrinsics: str | None,
+    scale_by: str | None,
+    marks: str | None,
+) -> Source:
+    from mvgen.core.io.images import find_photos, read_photos
+    from mvgen.core.reconstruct import Source, read_about
+    from mvgen.core.scale import parse_distance, read_marks
+    from mvgen.core.sfm.known import known_cameras, parse_intrinsics, scene_cameras
 
-    if kind != "scene":
-        return None
-    folder = job.scratch / "depth"
-    folder.mkdir()
+    distance = None if scale_by is None else parse_distance(scale_by)
+    if _first(start_from) != "load":
+        return Source(scene=_scene_folder(job, images, start_from))
+    if start_from == "sfm":
+        images = [str(_scene_folder(job, images, start_from) / "images")]
+    given = find_photos([Path(i) for i in images])
+    earlier = find_photos([job.read(add_to, "scene folder", folder=True) / "images"]) if add_to else []
+    photos = read_photos([*earlier, *given])
+    known, about = {}, {}
+    if add_to is not None:
+        known, about = scene_cameras(photos[: len(earlier)], Path(add_to)), read_about(Path(add_to))
+    elif cameras is not None:
+        known = known_cameras(photos, job.read(cameras, "camera file", folder=True), poses=True)
+    elif intrinsics is not None:
+        known = parse_intrinsics(intrinsics, photos)
+    if distance and any(k.pose is not None for k in known.values()):
+        raise UsageError("--scale-by: known cameras have a scale already", "give one of them")
+    return Source(
+        photos=photos,
+        known=known,
+        earlier=about,
+        distance=distance,
+        marks={} if marks is None else read_marks(job.read(marks, "CSV file")),
+    )
 
-    def keep(depth_map: DepthMap, image: Any) -> None:
-        save_depth(depth_map, folder / f"{Path(depth_map.camera.name).stem}.npz")
 
-    return keep
-
-
-def _both(*watchers: OnDepth | None) -> OnDepth | None:
-    some = [w for w in watchers if w is not None]
-
-    def watch(depth_map: DepthMap, image: Any) -> None:
-        for watcher in some:
-            watcher(depth_map, image)
-
-    return watch if some else None
+def _scene_folder(job: Job, images: list[str], start_from: str | None) -> Path:
+    if len(images) != 1:
+        raise UsageError(f"--from {start_from} takes one scene folder, not {len(images)} inputs", "name the folder")
+    path = job.read(images[0], "scene folder", folder=True)
+    if not path.is_dir():
+        raise UsageError(f"{path}: --from {start_from} takes a scene folder", "as --as scene writes it")
+    return path
 
 
-def _write(job: Job, result: Reconstruction, output: str, kind: str, format: str | None) -> None:
-    from mvgen.core.io.cameras import write_scene_folder
+def _write(
+    job: Job, result: Reconstruction, run: Run, output: str, kind: Kind, last: Stage, format: str | None
+) -> None:
     from mvgen.core.io.meshes import save_mesh, save_points
+    from mvgen.core.workspace import publish
 
+    mesh, points = result.mesh, result.points
     if kind == "scene":
-
-        def fill(draft: Path) -> None:
-            write_scene_folder(result.scene, draft)
-            _move_all(job.scratch / "depth", draft / "depth")
-            save_points(result.points, draft / "points.ply")
-
-        job.write_folder(output, fill)
-    elif result.mesh is not None:
-        mesh = result.mesh
+        if _is_same(output, str(run.workspace.folder)):
+            job.written.append(output)
+        elif last == "load":
+            job.write_folder(output, lambda draft: publish(run.workspace.hidden / "upright", draft))
+        else:
+            job.write_folder(output, lambda draft: publish(run.workspace.folder, draft))
+    elif mesh is not None:
         job.write(output, lambda draft: save_mesh(mesh, draft), format)
-    else:
-        job.write(output, lambda draft: save_points(result.points, draft), format)
+    elif points is not None:
+        job.write(output, lambda draft: save_points(points, draft), format)
 
 
 def _write_cameras(job: Job, result: Reconstruction, target: str) -> None:
     from mvgen.core.io.cameras import save_cameras
 
+    scene = result.scene
+    assert scene is not None
     if target.endswith(".json"):
-        job.write(target, lambda draft: save_cameras(result.scene, draft))
+        job.write(target, lambda draft: save_cameras(scene, draft))
     else:
-        job.write_folder(target, lambda draft: save_cameras(result.scene, draft))
+        job.write_folder(target, lambda draft: save_cameras(scene, draft))
 
 
-def _move_all(source: Path, target: Path) -> None:
-    import shutil
+def _write_previews(job: Job, result: Reconstruction, run: Run, target: str) -> None:
+    from mvgen.core.previews import DepthPreviews
+    from mvgen.core.reconstruct import seen_depths
 
-    target.mkdir(exist_ok=True)
-    for path in sorted(source.iterdir()):
-        shutil.move(path, target / path.name)
+    scene = result.scene
+    assert scene is not None
+
+    def fill(draft: Path) -> None:
+        previews = DepthPreviews(draft)
+        for depth_map, image in seen_depths(run.workspace, scene, job.progress):
+            previews(depth_map, image)
+        previews.finish(scene, result.points or scene.points)
+
+    job.progress.stage("previews", len(scene.views))
+    job.write_folder(target, fill)
 
 
-def _report(result: Reconstruction, output: str, options: Any, job: Job, device: str) -> Report:
-    verdicts = result.sfm.verdicts
+def _report(result: Reconstruction, run: Run, output: str, kind: Kind, last: Stage) -> Report:
+    verdicts, progress = result.verdicts, run.progress
     missed = [v for v in verdicts if not v.registered]
     for verdict in missed:
-        job.progress.warn(f"{verdict.name}: {verdict.reason}; {verdict.advice}")
+        progress.warn(f"{verdict.name}: {verdict.reason}; {verdict.advice}")
     data: dict[str, Any] = {
         "photos": [asdict(v) for v in verdicts],
         "registered": len(verdicts) - len(missed),
-        "reprojection_error_px": result.sfm.reprojection_error,
-        "sfm_seconds": result.sfm.seconds,
-        "points": len(result.points),
-        "result_from_cameras": result.frame.matrix().tolist(),
+        "reprojection_error_px": result.about.get("reprojection_error_px"),
+        "sfm_seconds": result.seconds,
+        "result_from_cameras": result.about.get("result_from_cameras"),
+        "units": result.about.get("units"),
+        "last_stage": last,
         "method": "classical",
-        "device": device,
-        "options": asdict(options),
+        "device": run.device,
+        "options": asdict(run.options),
     }
-    what = f"{len(result.points):,} points"
-    if result.mesh is not None:
+    told = []
+    if result.points is not None:
+        data["points"] = len(result.points)
+    if kind == "points":
+        told.append(f"{data['points']:,} points")
+    if result.mesh is not None and kind == "mesh":
         data |= {"vertices": len(result.mesh.vertices), "faces": len(result.mesh.faces)}
-        what = f"{len(result.mesh.faces):,} faces"
+        told.append(f"{len(result.mesh.faces):,} faces")
         if result.mesh.texture is not None:
             data["texture"] = list(result.mesh.texture.shape[1::-1])
-            what += f", texture {data['texture'][0]} x {data['texture'][1]}"
-    registered = f"{len(verdicts) - len(missed)} of {len(verdicts)} photos"
-    return Report(data=data, lines=(f"{output}: {what}, from {registered}",))
+            told.append(f"texture {data['texture'][0]} x {data['texture'][1]}")
+    if kind == "scene":
+        told.append(f"a scene, as far as {last}")
+    if verdicts:
+        told.append(f"from {len(verdicts) - len(missed)} of {len(verdicts)} photos")
+    return Report(data=data, lines=(f"{output}: {', '.join(told)}",))

@@ -14,15 +14,22 @@ TILT = 45.0  # degrees between it and the cameras' idea of up, at most
 SIZE = 2.0  # longest side of the result's box
 
 
-def upright_frame(cameras: Sequence[Camera], points: NDArray[np.floating], seed: int) -> Similarity:
+def upright_frame(
+    cameras: Sequence[Camera],
+    points: NDArray[np.floating],
+    seed: int,
+    scale: float | None = None,
+    up: NDArray[np.float64] | None = None,
+) -> Similarity:
     """The similarity from the cameras' world to the result: +Y up, +Z towards the first camera, box centred at 0.
 
-    Up is the normal of the ground where a large plane lies under the cameras, else the photos' own idea of up.
+    Up [3] is the normal of the ground where a large plane lies under the cameras, else the photos' own idea of up,
+    unless it is given. The longest side of the box becomes SIZE, unless a scale is given.
     """
-    up = _cameras_up(cameras)
-    normal = _ground_normal(points, up, cameras, np.random.default_rng(seed))
-    if normal is not None:
-        up = normal
+    if up is None:
+        up = _cameras_up(cameras)
+        normal = _ground_normal(points, up, cameras, np.random.default_rng(seed))
+        up = up if normal is None else normal
     middle = np.median(points, axis=0)
     front = cameras[0].centre - middle
     front = front - up * (front @ up)
@@ -32,7 +39,8 @@ def upright_frame(cameras: Sequence[Camera], points: NDArray[np.floating], seed:
     rotation = np.stack([np.cross(up, front), up, front])
     turned = points @ rotation.T
     low, high = np.percentile(turned, [0.5, 99.5], axis=0)
-    scale = SIZE / max(float((high - low).max()), 1e-30)
+    if scale is None:
+        scale = SIZE / max(float((high - low).max()), 1e-30)
     return Similarity(scale, rotation, -scale * (low + high) / 2)
 
 

@@ -1,32 +1,55 @@
-"""Photos to cameras to depth to points to surface to texture: the stages of the main job, joined."""
+"""Photos to cameras to depth to points to surface to texture: the stages of the main job, joined.
+
+Each stage reads what the one before has left in a scene folder (see `workspace`) and leaves its own result there, so
+any of them can be the first or the last, and their files may come from another tool.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Similarity
-from mvgen.core.errors import CannotError
+from mvgen.core.errors import CannotError, InputError
 from mvgen.core.frame import upright_frame
-from mvgen.core.fusion import FusionOptions, depth_maps, fuse
+from mvgen.core.fusion import FusionOptions, fuse
 from mvgen.core.fusion.region import region_of_interest
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.io.cameras import read_scene_folder, write_scene_folder
+from mvgen.core.io.depth import load_depth, save_depth
 from mvgen.core.io.images import Photo
+from mvgen.core.io.meshes import load_mesh, load_points, save_mesh, save_points
 from mvgen.core.limits import between
 from mvgen.core.progress import Progress
+from mvgen.core.scale import Distance, Mark, metres_per_unit
 from mvgen.core.scene import DepthMap, Scene
-from mvgen.core.sfm import SfmOptions, SfmResult, recover_cameras
-from mvgen.core.stereo.depth import StereoOptions, estimate_depths
+from mvgen.core.sfm import Known, Picture, SfmOptions, SfmResult, Verdict, find_cameras, prepare_pictures, with_known
+from mvgen.core.sfm.lens import Lens
+from mvgen.core.sfm.pictures import Treat
+from mvgen.core.sfm.recover import refuse_too_few
+from mvgen.core.stereo.confirm import depth_maps
+from mvgen.core.stereo.depth import StereoOptions, estimate_depths, read_at
 from mvgen.core.surface import SurfaceOptions, drop_small_parts, poisson_surface, simplify, trim
 from mvgen.core.texture import texture_mesh
+from mvgen.core.workspace import Workspace, adopt, digest, files_digest
 
-Kind = Literal["mesh", "points", "scene"]
-OnDepth = Callable[[DepthMap, NDArray[np.uint8]], None]
+Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
+STAGES: tuple[Stage, ...] = ("load", "sfm", "stereo", "fusion", "surface", "texture")
+WHOLE_VIEWS = 75  # as many depth maps as may take part with every pixel when what they look through is asked
+_MADE: dict[Stage, tuple[str, ...]] = {  # what each stage leaves in a scene folder
+    "sfm": ("images", "masks", "sparse", "transforms.json", "scene.json"),
+    "stereo": ("depth",),
+    "fusion": ("points.ply",),
+    "surface": ("surface.ply",),
+}
 
 
 @dataclass(frozen=True)
@@ -42,97 +65,348 @@ class ReconstructOptions:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """What a reconstruction starts from.
+
+    photos, and known: what is known of their cameras, by the photo's name; where a pose is known, the result stays in
+    the frame of the known poses. treat: what is done to each photo and its mask, and treatment: plain values that tell
+    one way from another. scene: the folder to start from when the first stage is not load. earlier: the scene.json of a
+    scene that is being added to. distance with marks, or gps: what tells the true size.
+    """
+
+    photos: Sequence[Photo] = ()
+    known: Mapping[str, Known] = field(default_factory=dict)
+    treat: Treat | None = None
+    treatment: Any = None
+    skip_bad: bool = False
+    scene: Path | None = None
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+    distance: Distance | None = None
+    marks: Mapping[str, Sequence[Mark]] = field(default_factory=dict)
+    gps: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """How stages work: where, with which options, and who listens."""
+
+    workspace: Workspace
+    options: ReconstructOptions
+    seed: int
+    threads: int
+    device: str
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What came of the photos. mesh is None unless asked for; all lies in one frame.
+    """What came of it, as far as the last stage went; all lies in one frame, and in the workspace's folder.
 
-    frame: the similarity from the cameras' own world to the result's.
+    about: what scene.json says. frame: the similarity from the cameras' own world to the result's.
     """
 
-    sfm: SfmResult
-    scene: Scene
-    points: PointCloud
-    mesh: Mesh | None
-    frame: Similarity
+    about: dict[str, Any]
+    seconds: dict[str, float]
+    scene: Scene | None = None
+    points: PointCloud | None = None
+    mesh: Mesh | None = None
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [Verdict(**v) for v in self.about.get("photos", ())]
 
 
-def reconstruct(
-    photos: Sequence[Photo],
-    work: Path,
-    kind: Kind,
-    options: ReconstructOptions,
-    seed: int,
-    threads: int,
-    progress: Progress,
-    on_depth: OnDepth | None = None,
-    device: str = "cpu",
-) -> Reconstruction:
-    """Run the stages; `work` is a folder for pictures and depth states, `on_depth` sees each finished depth map.
+def reconstruct(source: Source, run: Run, first: Stage = "load", last: Stage = "texture") -> Reconstruction:
+    """Run the stages from first to last. What an earlier call with the same workspace, photos and options has finished
+    is not done again.
 
-    device: where depth is estimated, ``cpu`` or ``cuda:N``.
-
-    Raises CannotError where the photos do not allow it, with the reason.
+    Raises CannotError where the photos do not allow it, with the reason, InputError for unusable files.
     """
-    sfm = recover_cameras(photos, work, options.sfm, seed, threads, progress)
-    frame = scene_frame(sfm.scene, seed)
-    scene = sfm.scene.moved(frame)
-    stereo = estimate_depths(scene, work, options.stereo, seed, progress, device)
-    progress.stage("fusion", len(scene.views))
-    kept = KeptDepths()
-    maps = kept.watch(depth_maps(stereo, options.fusion, progress), on_depth)
-    points = fuse(maps, region_of_interest(scene), options.fusion)
-    if kind != "mesh":
-        return Reconstruction(sfm, scene, points, None, frame)
-    mesh = surface_of(points, kept, options, progress)
-    mesh = texture_mesh(mesh, scene.views, options.texture_size or None, progress)
-    return Reconstruction(sfm, scene, points, replace(mesh, metadata=_record(frame, scene)), frame)
+    key = _start(source, run, first)
+    todo = STAGES[STAGES.index(first) : STAGES.index(last) + 1]
+    mesh = None
+    for stage in todo:
+        if stage == "texture":
+            mesh = texture_stage(run)
+            continue
+        key = digest(stage, key, _parts(stage, source, run))
+        if run.workspace.key(stage) == key:
+            run.progress.note(f"{stage}: finished earlier, not repeated")
+            continue
+        _clear(run.workspace, stage)
+        run.workspace.finish(stage, key, _do(stage, source, run, key))
+    return _gathered(run, last, mesh)
 
 
-class KeptDepths:
-    """The depth maps that have passed by, at half size: enough to know what each view looks through."""
-
-    def __init__(self) -> None:
-        self.maps: list[DepthMap] = []
-
-    def watch(
-        self, maps: Iterator[tuple[DepthMap, NDArray[np.uint8]]], on_depth: OnDepth | None
-    ) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
-        """Pass the maps on, keeping a copy of each."""
-        for depth_map, image in maps:
-            if on_depth is not None:
-                on_depth(depth_map, image)
-            depth = np.ascontiguousarray(depth_map.depth[::2, ::2])
-            camera = depth_map.camera.resized(depth.shape[1], depth.shape[0])
-            empty = np.zeros((0, 0), np.float32)
-            self.maps.append(DepthMap(camera, depth, empty, empty))
-            yield depth_map, image
+def _start(source: Source, run: Run, first: Stage) -> str:
+    """Bring in what earlier stages would have left; returns the key that the first stage builds on."""
+    if source.scene is None:
+        return digest("start")
+    before = STAGES[: STAGES.index(first)]
+    names = [name for stage in before for name in _MADE.get(stage, ())]
+    adopt(source.scene, run.workspace, names)
+    read_scene_folder(run.workspace.folder)
+    needed = _MADE[before[-1]][0]
+    if not (run.workspace.folder / needed).exists():
+        raise InputError(f"{source.scene}: holds no {needed}, which {first} needs", "start --from an earlier stage")
+    return digest("given", first, files_digest(source.scene, names))
 
 
-def scene_frame(scene: Scene, seed: int) -> Similarity:
-    """The result's frame, from the cameras and the sparse points of what they are of."""
-    region = region_of_interest(scene)
-    points = scene.points.points
-    inside = points[np.linalg.norm(points - region.centre, axis=1) <= region.radius]
-    return upright_frame([v.camera for v in scene.views], inside if len(inside) >= 50 else points, seed)
+def _clear(workspace: Workspace, stage: Stage) -> None:
+    """Nothing is left of a stage and those after it."""
+    later = STAGES[STAGES.index(stage) :]
+    workspace.forget(later)
+    workspace.remove(name for each in later for name in _MADE.get(each, ()))
 
 
-def surface_of(points: PointCloud, kept: KeptDepths, options: ReconstructOptions, progress: Progress) -> Mesh:
+def _parts(stage: Stage, source: Source, run: Run) -> Any:
+    """All that a stage's result depends on, but for what the stages before have left."""
+    options, device = run.options, run.device.partition(":")[0]
+    if stage == "load":
+        photos = [(p.name, hashlib.sha256(p.path.read_bytes()).hexdigest()) for p in source.photos]
+        return options.sfm.picture_size, photos, source.treatment, source.skip_bad
+    if stage == "sfm":
+        known = {
+            name: (k.lens and (k.lens.width, k.lens.height, k.lens.params), None if k.pose is None else k.pose.tolist())
+            for name, k in source.known.items()
+        }
+        marks = {name: [asdict(m) for m in marks] for name, marks in source.marks.items()}
+        distance = source.distance and asdict(source.distance)
+        return asdict(options.sfm), known, distance, marks, source.gps, dict(source.earlier), run.seed
+    if stage == "stereo":
+        return asdict(options.stereo), run.seed, device
+    if stage == "fusion":
+        return asdict(options.fusion), run.seed
+    return asdict(options.surface), options.faces, run.seed
+
+
+def _do(stage: Stage, source: Source, run: Run, key: str) -> dict[str, Any]:
+    if stage == "load":
+        return load_stage(source, run)
+    if stage == "sfm":
+        return sfm_stage(source, run)
+    if stage == "stereo":
+        return stereo_stage(run, key)
+    if stage == "fusion":
+        return fusion_stage(run)
+    return surface_stage(run)
+
+
+# ---------------------------------------------------------------- stages
+
+
+def load_stage(source: Source, run: Run) -> dict[str, Any]:
+    """Upright pictures and masks, in a hidden folder, as `sfm` undistorts them."""
+    refuse_too_few(len(source.photos))
+    folder = run.workspace.fresh("upright")
+    pictures = prepare_pictures(
+        source.photos, folder, run.options.sfm.picture_size, run.threads, run.progress, source.treat, source.skip_bad
+    )
+    refuse_too_few(len(pictures))
+    return {"pictures": [_plain(p) for p in pictures]}
+
+
+def _plain(picture: Picture) -> dict[str, Any]:
+    values = asdict(picture)
+    return {
+        **{k: values[k] for k in ("photo", "width", "height", "focal", "camera")},
+        "path": picture.path.name,
+        "mask": picture.mask and picture.mask.name,
+    }
+
+
+def loaded_pictures(workspace: Workspace) -> list[Picture]:
+    """What the load stage has left."""
+    folder = workspace.hidden / "upright"
+    return [
+        Picture(
+            p["photo"],
+            folder / "images" / p["path"],
+            p["width"],
+            p["height"],
+            p["focal"],
+            p["camera"],
+            p["mask"] and folder / "masks" / p["mask"],
+        )
+        for p in workspace.facts("load")["pictures"]
+    ]
+
+
+def sfm_stage(source: Source, run: Run) -> dict[str, Any]:
+    """Cameras, undistorted pictures and sparse points in the result's frame."""
+    workspace, options = run.workspace, run.options.sfm
+    pictures = with_known(loaded_pictures(workspace), source.known)
+    work = workspace.fresh("sfm")
+    result = find_cameras(pictures, work, options, run.seed, run.threads, run.progress)
+    anchored = any(p.pose is not None for p in pictures)
+    metres, up = _true_size(source, result, run)
+    if anchored:
+        frame, metres = Similarity.identity(), None
+    else:
+        frame = scene_frame(result.scene, run.seed, metres, up)
+    scene = result.scene.moved(frame)
+    draft = workspace.hidden / "draft"
+    write_scene_folder(scene, draft, replace=True)
+    about = {
+        "photos": [asdict(v) for v in result.verdicts],
+        "reprojection_error_px": result.reprojection_error,
+        "result_from_cameras": frame.matrix().tolist(),
+        "units": "m" if metres else None,
+    }
+    kept = {key: source.earlier[key] for key in ("result_from_cameras", "units") if key in source.earlier}
+    (draft / "scene.json").write_text(json.dumps(about | kept, indent=1), encoding="utf-8")
+    (draft / ".mvgen-files").unlink(missing_ok=True)
+    workspace.install(draft)
+    workspace.discard("sfm")
+    return {"seconds": result.seconds}
+
+
+def _true_size(source: Source, result: SfmResult, run: Run) -> tuple[float | None, NDArray[np.float64] | None]:
+    """Metres per unit of the cameras' world, and the direction up [3] in it; None where not known."""
+    cameras = {name: v.camera for name, v in zip(result.lenses, result.scene.views)}
+    if source.distance is not None:
+        whole = {p.name: p for p in source.photos}
+        places = {
+            name: [_picture_place(m, whole[m.photo], result.lenses[m.photo]) for m in marks if m.photo in cameras]
+            for name, marks in source.marks.items()
+        }
+        return metres_per_unit(source.distance, cameras, places), None
+    return None, None
+
+
+def _picture_place(mark: Mark, photo: Photo, lens: Lens) -> tuple[str, float, float]:
+    """A mark in the pixels of the undistorted picture."""
+    ratio = np.array([lens.width / photo.width, lens.height / photo.height])
+    x, y = lens.undistort(np.array([[mark.x, mark.y]]) * ratio)[0]
+    return mark.photo, float(x), float(y)
+
+
+def stereo_stage(run: Run, key: str) -> dict[str, Any]:
+    """A depth map for each view, confirmed by other views."""
+    workspace, options = run.workspace, run.options.stereo
+    scene = read_scene_folder(workspace.folder)
+    states = workspace.kept("stereo", key)
+    stereo = estimate_depths(scene, states, options, run.seed, run.progress, run.device)
+    run.progress.stage("confirm", len(scene.views))
+    draft = workspace.fresh("draft")
+    (draft / "depth").mkdir()
+    for depth_map, _ in depth_maps(stereo, options.confirm, run.progress):
+        save_depth(depth_map, draft / "depth" / f"{Path(depth_map.camera.name).stem}.npz")
+    workspace.install(draft)
+    workspace.discard("stereo")
+    return {}
+
+
+def fusion_stage(run: Run) -> dict[str, Any]:
+    """One cloud of oriented points from all depth maps."""
+    workspace = run.workspace
+    scene = read_scene_folder(workspace.folder)
+    run.progress.stage("fusion", len(scene.views))
+    points = fuse(seen_depths(workspace, scene, run.progress), region_of_interest(scene), run.options.fusion)
+    draft = workspace.fresh("draft")
+    save_points(points, draft / "points.ply")
+    workspace.install(draft)
+    return {}
+
+
+def seen_depths(workspace: Workspace, scene: Scene, progress: Progress) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
+    """Each depth map of a scene with its picture at the same size, in the order of the views."""
+    files = {p.stem: p for p in workspace.depth_files}
+    found = 0
+    for view in scene.views:
+        path = files.get(Path(view.camera.name).stem)
+        if path is not None:
+            found += 1
+            depth_map = load_depth(path, view.camera)
+            yield depth_map, read_at(view, depth_map.camera)
+        progress.advance()
+    if not found:
+        raise InputError(f"{workspace.folder / 'depth'}: no depth map is named like a picture", "NAME.npz for NAME.jpg")
+
+
+def surface_stage(run: Run) -> dict[str, Any]:
     """A clean surface of at most options.faces faces through the points."""
+    workspace, options, progress = run.workspace, run.options, run.progress
+    points = load_points(workspace.folder / "points.ply")
     progress.stage("surface", 4)
     mesh = poisson_surface(points, options.surface)
     progress.advance()
-    mesh = drop_small_parts(trim(mesh, points, kept.maps, options.surface))
+    scene = read_scene_folder(workspace.folder)
+    mesh = drop_small_parts(trim(mesh, points, small_depths(workspace, scene), options.surface))
     progress.advance()
     mesh = drop_small_parts(simplify(mesh, options.faces))
     progress.advance(2)
     if not len(mesh.faces):
         raise CannotError("no surface was left after clean-up", "write the points as they are with --as points")
-    return mesh
+    draft = workspace.fresh("draft")
+    save_mesh(mesh, draft / "surface.ply")
+    workspace.install(draft)
+    return {}
 
 
-def _record(frame: Similarity, scene: Scene) -> dict[str, object]:
+def small_depths(workspace: Workspace, scene: Scene) -> list[DepthMap]:
+    """The depth maps at half size, or less where there are many: enough to know what each view looks through."""
+    step = max(2, math.ceil(math.sqrt(len(workspace.depth_files) / WHOLE_VIEWS)))
+    cameras = {Path(v.camera.name).stem: v.camera for v in scene.views}
+    maps = []
+    for path in workspace.depth_files:
+        whole = load_depth(path, cameras.get(path.stem))
+        depth = np.ascontiguousarray(whole.depth[::step, ::step])
+        camera = whole.camera.resized(depth.shape[1], depth.shape[0])
+        maps.append(DepthMap(camera, depth, np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)))
+    return maps
+
+
+def texture_stage(run: Run) -> Mesh:
+    """The surface with a texture from the photos."""
+    workspace = run.workspace
+    scene = read_scene_folder(workspace.folder)
+    mesh = load_mesh(workspace.folder / "surface.ply")
+    mesh = texture_mesh(mesh, scene.views, run.options.texture_size or None, run.progress)
+    return replace(mesh, metadata=_record(read_about(workspace.folder), scene))
+
+
+def scene_frame(
+    scene: Scene, seed: int, scale: float | None = None, up: NDArray[np.float64] | None = None
+) -> Similarity:
+    """The result's frame, from the cameras and the sparse points of what they are of."""
+    region = region_of_interest(scene)
+    points = scene.points.points
+    inside = points[np.linalg.norm(points - region.centre, axis=1) <= region.radius]
+    return upright_frame([v.camera for v in scene.views], inside if len(inside) >= 50 else points, seed, scale, up)
+
+
+# ---------------------------------------------------------------- what came of it
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What the scene.json in a folder says; empty where another tool made the folder."""
+    try:
+        about = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{folder / 'scene.json'}: not a readable JSON file ({error})", "delete it") from error
+    return about if isinstance(about, dict) else {}
+
+
+def _gathered(run: Run, last: Stage, mesh: Mesh | None) -> Reconstruction:
+    folder, stage = run.workspace.folder, STAGES.index(last)
+    about = read_about(folder)
+    scene = read_scene_folder(folder) if stage >= STAGES.index("sfm") else None
+    made = (folder / "points.ply").exists() and stage >= STAGES.index("fusion")
+    points = load_points(folder / "points.ply") if made else None
+    if last == "surface" and scene is not None:
+        mesh = replace(load_mesh(folder / "surface.ply"), metadata=_record(about, scene))
+    return Reconstruction(about, run.workspace.facts("sfm").get("seconds", {}), scene, points, mesh)
+
+
+def _record(about: Mapping[str, Any], scene: Scene) -> dict[str, object]:
     """What a file should keep of how it came to be."""
+    matrix = about.get("result_from_cameras")
     return {
         "up": "+Y",
-        "result_from_cameras": np.round(frame.matrix(), 9).tolist(),
+        **({} if matrix is None else {"result_from_cameras": np.round(matrix, 9).tolist()}),
+        **({"units": about["units"]} if about.get("units") else {}),
         "photos": [v.camera.name for v in scene.views],
     }

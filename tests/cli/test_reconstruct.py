@@ -515,15 +515,15 @@ import numpy as np
 from mvgen.core.io.images import find_photos, read_image, read_photos, write_image
 from mvgen.core.io.meshes import load_mesh, save_mesh
 from mvgen.core.progress import Silent
-from mvgen.core.reconstruct import ReconstructOptions, reconstruct
+from mvgen.core.reconstruct import ReconstructOptions, Run, Source, reconstruct
 from mvgen.core.stereo.depth import StereoOptions
+from mvgen.core.workspace import opened
 photos = read_photos(find_photos([Path(sys.argv[1])]))
 options = ReconstructOptions(stereo=StereoOptions(size=160), faces=2000)
 rng = np.random.default_rng(0)
 for k in range(2):
-    work = Path(f"work{k}")
-    work.mkdir()
-    mesh = reconstruct(photos, work, "mesh", options, 0, 2, Silent()).mesh
+    with opened(Path(f"work{k}")) as workspace:
+        mesh = reconstruct(Source(photos), Run(workspace, options, 0, 2, "cpu", Silent())).mesh
     for i in range(30):
         image = rng.integers(0, 255, (200 + i, 300, 3)).astype(np.uint8)
         write_image(image, Path("a.png"))

@@ -1,5 +1,5 @@
-"""Depth maps to one cloud of oriented, coloured points."""
+"""Depth maps to oriented points."""
 
-from mvgen.core.fusion.fuse import FusionOptions, confirm_view, depth_maps, fuse
+from mvgen.core.fusion.fuse import FusionOptions, fuse
 
-__all__ = ["FusionOptions", "confirm_view", "depth_maps", "fuse"]
+__all__ = ["FusionOptions", "fuse"]

@@ -1,108 +1,26 @@
-"""Keep what several views agree on, average it, and thin it to one point per cell."""
+"""Points of all depth maps, thinned to an average point per cell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import CannotError
-from mvgen.core.fusion.filters import sky, speckles
 from mvgen.core.fusion.region import Region
 from mvgen.core.geometry import PointCloud
 from mvgen.core.limits import between
-from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
-from mvgen.core.stereo.depth import StereoResult, camera_normals, read_at
-from mvgen.core.stereo.match import motion
-from mvgen.kernels.consistency import confirm
-
-HELD_VIEWS = 32  # depth maps kept in memory while views are compared
 
 
 @dataclass(frozen=True)
 class FusionOptions:
-    """What counts as agreement, and how dense the cloud is."""
+    """How dense the cloud is."""
 
-    max_cost: float = between(0.8, 0, 2)  # photometric cost over which a depth is not believed
-    min_views: int = between(1, 1)  # other views that must confirm a depth (never more than there are)
-    pixels: float = between(1.5, 0)  # reprojection error of a confirmation
-    relative: float = between(0.01, 0)  # difference in depth of a confirmation
     cell: float = between(1.25, 0.1)  # edge of a thinning cell in pixels of the photos, as seen on the surface
     chunk: int = between(3_000_000, 1000)  # points held before they are thinned
-
-
-@dataclass(frozen=True, eq=False)
-class Confirmed:
-    """A view's believed inverse depths.
-
-    rho [H, W] float32, 0 where not believed; votes [H, W] uint8: other views that confirm; confidence [H, W].
-    """
-
-    rho: NDArray[np.float32]
-    votes: NDArray[np.uint8]
-    confidence: NDArray[np.float32]
-
-
-def believed(stereo: StereoResult, i: int, max_cost: float) -> NDArray[np.float32]:
-    """Inverse depths [H, W] of a view, 0 where the cost is too high or the depth stands alone."""
-    state = stereo.planes(i)
-    rho = np.where(state.cost < max_cost, state.planes[..., 0], 0).astype(np.float32)
-    rho[speckles(rho, stereo.steps[i])] = 0
-    return rho
-
-
-def confirm_view(
-    stereo: StereoResult, rho_of: Callable[[int], NDArray[np.float32]], i: int, options: FusionOptions
-) -> Confirmed:
-    """Check a view's depths against those of its sources."""
-    names = stereo.sources[i]
-    rho, others = rho_of(i), [rho_of(j) for j in names]
-    sizes = np.array([r.shape for r in others], np.int32)
-    offsets = np.concatenate([[0], np.cumsum(sizes.prod(axis=1, dtype=np.int64))[:-1]]).astype(np.int64)
-    votes, conflicts = np.empty(rho.shape, np.uint8), np.empty(rho.shape, np.uint8)
-    average = np.empty(rho.shape, np.float32)
-    confirm(
-        rho,
-        np.concatenate([r.ravel() for r in others]),
-        offsets,
-        sizes,
-        np.stack([motion(stereo.cameras[i], stereo.cameras[j]) for j in names]),
-        np.stack([motion(stereo.cameras[j], stereo.cameras[i]) for j in names]),
-        np.float32(options.pixels),
-        np.float32(options.relative),
-        votes,
-        average,
-        conflicts,
-    )
-    needed = min(options.min_views, len(names))
-    keep = (rho > 0) & (votes >= needed) & (conflicts <= votes)
-    kept = np.where(keep, average, 0).astype(np.float32)
-    cost = stereo.planes(i).cost
-    confidence = np.where(keep, (votes / len(names)) * np.clip(1 - cost, 0, 1), 0).astype(np.float32)
-    return Confirmed(kept, votes, confidence)
-
-
-def depth_maps(
-    stereo: StereoResult, options: FusionOptions, progress: Progress
-) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
-    """Each view's believed depths, with its picture at the same size."""
-
-    @lru_cache(maxsize=HELD_VIEWS)
-    def rho_of(i: int) -> NDArray[np.float32]:
-        return believed(stereo, i, options.max_cost)
-
-    for i, camera in enumerate(stereo.cameras):
-        image = read_at(stereo.scene.views[i], camera)
-        confirmed = confirm_view(stereo, rho_of, i, options)
-        rho = np.where(sky(image), 0, confirmed.rho)
-        depth = np.where(rho > 0, 1 / np.maximum(rho, 1e-20), 0).astype(np.float32)
-        normal = camera_normals(stereo.planes(i).planes, camera)
-        yield DepthMap(camera, depth, normal, np.where(rho > 0, confirmed.confidence, 0).astype(np.float32)), image
-        progress.advance()
 
 
 def fuse(maps: Iterator[tuple[DepthMap, NDArray[np.uint8]]], region: Region, options: FusionOptions) -> PointCloud:

@@ -18,15 +18,17 @@ LARGEST = 1 << 28  # pixels of a depth map
 
 def save_depth(depth_map: DepthMap, path: Path) -> None:
     """Write a depth map; depth is along the optical axis in scene units, 0 where unknown."""
-    with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            depth=depth_map.depth,
-            normal=depth_map.normal,
-            confidence=depth_map.confidence,
-            intrinsics=depth_map.camera.intrinsics,
-            world_to_camera=depth_map.camera.world_to_camera,
-        )
+    arrays = {
+        "depth": depth_map.depth,
+        "normal": depth_map.normal,
+        "confidence": depth_map.confidence,
+        "intrinsics": depth_map.camera.intrinsics,
+        "world_to_camera": depth_map.camera.world_to_camera,
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # np.savez takes thrice as long
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(values), allow_pickle=False)
 
 
 def load_depth(path: Path, camera: Camera | None = None) -> DepthMap:

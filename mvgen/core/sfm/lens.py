@@ -90,12 +90,12 @@ class Lens:
     def _least_zoom(self, border: NDArray[np.float64]) -> float:
         """The least zoom for which the border lies where the radial terms are still invertible."""
         fx, fy, cx, cy, k1, k2 = self.params[:6]
-        roots = np.roots([5 * k2, 3 * k1, 1]) if k2 or k1 else np.zeros(0)
-        turning = [r.real for r in roots if abs(r.imag) < 1e-12 and r.real > 0]
-        if not turning:
+        inside = (3 * k1) ** 2 - 20 * k2
+        turning = (inside**0.5 - 3 * k1) / 2 if inside >= 0 else 0.0  # 1 / r^2 where 1 + 3 k1 r^2 + 5 k2 r^4 = 0
+        if turning <= 0:
             return 0.5
         reach = np.linalg.norm((border - [cx, cy]) / [fx, fy], axis=1).max()
-        return max(0.5, float(reach) / min(turning) ** 0.5)
+        return max(0.5, float(reach) * turning**0.5)
 
 
 def _border(width: int, height: int) -> NDArray[np.float64]:

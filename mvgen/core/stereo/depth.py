@@ -38,6 +38,16 @@ KERNELS = "stereo"
 
 
 @dataclass(frozen=True)
+class ConfirmOptions:
+    """What counts as agreement between views."""
+
+    max_cost: float = between(0.8, 0, 2)  # photometric cost over which a depth is not believed
+    min_views: int = between(1, 1)  # other views that must confirm a depth (never more than there are)
+    pixels: float = between(1.5, 0)  # reprojection error of a confirmation
+    relative: float = between(0.01, 0)  # difference in depth of a confirmation
+
+
+@dataclass(frozen=True)
 class StereoOptions:
     """How depth maps are made."""
 
@@ -45,6 +55,7 @@ class StereoOptions:
     sources: int = between(4, 1, 64)  # other views that a view is matched with
     geometric_passes: int = between(1, 0, 9)  # passes that also ask for agreement between views
     match: MatchOptions = field(default_factory=MatchOptions)
+    confirm: ConfirmOptions = field(default_factory=ConfirmOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +83,12 @@ def read_at(view: View, camera: Camera) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def read_mask_at(path: Path, camera: Camera) -> NDArray[np.bool_]:
+    """A mask resampled to the size of a camera, [H, W]: white wherever most of a pixel is."""
+    mask = read_image(path)[..., 0]
+    return np.asarray(cv2.resize(mask, (camera.width, camera.height), interpolation=cv2.INTER_AREA)) > 127
+
+
 def grey_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[H, W] in [0, 1] (Rec. 601 luma)."""
     return (image @ np.array([0.299, 0.587, 0.114], np.float32) / 255).astype(np.float32)
@@ -92,7 +109,10 @@ def pyramid(grey: NDArray[np.float32]) -> list[Picture]:
 def estimate_depths(
     scene: Scene, folder: Path, options: StereoOptions, seed: int, progress: Progress, device: str = "cpu"
 ) -> StereoResult:
-    """Match every view of a scene on a device (``cpu`` or ``cuda:N``); the states are written to files in `folder`."""
+    """Match every view of a scene on a device (``cpu`` or ``cuda:N``); the states are written to files in `folder`.
+
+    States that an interrupted call for the same scene, options, seed and device left there are not computed again.
+    """
     cameras = tuple(v.camera.fitted(options.size) for v in scene.views)
     seen = visibility(scene)
     sources = source_views(scene, options.sources)
@@ -114,21 +134,24 @@ def estimate_depths(
         chosen = [cameras[j] for j in views], [pictures(j) for j in views]
         return match_view(*chosen, ranges[i], options.match, seed + i, device)
 
-    files = _write_states(photometric, len(cameras), folder / "depth0", progress)
-    if device == "cpu":
-        jit.mark_warm(KERNELS)
-    result = StereoResult(scene, cameras, sources, ranges, steps, files)
-    for k in range(1, passes):
-        before = result
+    first = _last_finished_pass(folder, len(cameras), passes)
+    progress.advance(len(cameras) * first)
+    before: StereoResult | None = None
+    for k in range(first, passes):
 
-        def again(i: int, before: StereoResult = before, k: int = k) -> Planes:
+        def compute(i: int, k: int = k, before: StereoResult | None = before) -> Planes:
+            if before is None:  # only at k = 0: a pass that an earlier call finished asks for nothing
+                return photometric(i)
             return _confirm_pass(before, i, pictures, options.match, seed + 1000 * k + i, device)
 
-        files = _write_states(again, len(cameras), folder / f"depth{k}", progress)
-        for old in before.files:
-            old.unlink()
-        result = StereoResult(scene, cameras, sources, ranges, steps, files)
-    return result
+        files = _write_states(compute, len(cameras), folder / f"depth{k}", progress)
+        for old in before.files if before else ():
+            old.unlink(missing_ok=True)
+        before = StereoResult(scene, cameras, sources, ranges, steps, files)
+        if device == "cpu":
+            jit.mark_warm(KERNELS)
+    assert before is not None
+    return before
 
 
 def _confirm_pass(
@@ -151,15 +174,28 @@ def _confirm_pass(
     )  # fmt: skip
 
 
+def _state_file(folder: Path, view: int) -> Path:
+    return folder / f"{view:05d}.npy"
+
+
+def _last_finished_pass(folder: Path, count: int, passes: int) -> int:
+    """The last pass that an earlier call has finished, or 0; the states of those before it are gone."""
+    complete = [all(_state_file(folder / f"depth{k}", i).exists() for i in range(count)) for k in range(passes)]
+    return max((k for k in range(passes) if complete[k]), default=0)
+
+
 def _write_states(compute: Callable[[int], Planes], count: int, folder: Path, progress: Progress) -> tuple[Path, ...]:
+    """A file for each view, computed where it is not there yet and put in place when it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for i in range(count):
-        state = compute(i)
-        files.append(folder / f"{i:05d}.npy")
-        np.save(files[-1], np.concatenate([state.planes, state.cost[..., None]], axis=-1))
+    files = tuple(_state_file(folder, i) for i in range(count))
+    for i, file in enumerate(files):
+        if not file.exists():
+            state = compute(i)
+            draft = file.with_suffix(".draft.npy")
+            np.save(draft, np.concatenate([state.planes, state.cost[..., None]], axis=-1))
+            draft.replace(file)
         progress.advance()
-    return tuple(files)
+    return files
 
 
 def camera_normals(planes: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mvgen.core.fusion.filters import sky, speckles
+from mvgen.core.stereo.filters import sky, speckles
 
 STEP = 0.01  # inverse depth of a pixel of disparity
 
