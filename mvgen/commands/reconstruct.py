@@ -14,6 +14,7 @@ from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from mvgen.core.io.images import Photo
     from mvgen.core.reconstruct import Reconstruction, Run, Source
 
 DEVICES = ("cpu", "cuda")
@@ -81,6 +82,9 @@ def reconstruct(
         str | None,
         typer.Option(metavar="FILE.csv", help="Marked points: lines of name,photo,x,y in pixels of the photo."),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Name photos that cannot be read, and go on without them.")
+    ] = False,
     pairs: Annotated[
         Literal["auto", "all", "sequential", "similar"],
         typer.Option(help="Photos to match: auto takes all of up to 40, else neighbours and those that look alike."),
@@ -146,7 +150,7 @@ def reconstruct(
         ],
     )
     device = usable_device(job.device, job.progress)
-    source = _source(job, images, start_from, cameras, add_to, intrinsics, scale_by, marks)
+    source = _source(job, images, start_from, skip_bad, cameras, add_to, intrinsics, scale_by, marks)
     with opened(Path(checkpoint) if checkpoint else job.scratch / "scene") as workspace:
         how = Run(workspace, options, job.seed, job.threads, device, job.progress)
         result = run(source, how, _first(start_from), last)
@@ -217,13 +221,14 @@ def _source(
     job: Job,
     images: list[str],
     start_from: Stage | None,
+    skip_bad: bool,
     cameras: str | None,
     add_to: str | None,
     intrinsics: str | None,
     scale_by: str | None,
     marks: str | None,
 ) -> Source:
-    from mvgen.core.io.images import find_photos, read_photos
+    from mvgen.core.io.images import find_photos
     from mvgen.core.reconstruct import Source, read_about
     from mvgen.core.scale import parse_distance, read_marks
     from mvgen.core.sfm.known import known_cameras, parse_intrinsics, scene_cameras
@@ -235,7 +240,7 @@ def _source(
         images = [str(_scene_folder(job, images, start_from) / "images")]
     given = find_photos([Path(i) for i in images])
     earlier = find_photos([job.read(add_to, "scene folder", folder=True) / "images"]) if add_to else []
-    photos = read_photos([*earlier, *given])
+    photos = _photos(job, [*earlier, *given], skip_bad)
     known, about = {}, {}
     if add_to is not None:
         known, about = scene_cameras(photos[: len(earlier)], Path(add_to)), read_about(Path(add_to))
@@ -248,10 +253,22 @@ def _source(
     return Source(
         photos=photos,
         known=known,
+        skip_bad=skip_bad,
         earlier=about,
         distance=distance,
         marks={} if marks is None else read_marks(job.read(marks, "CSV file")),
     )
+
+
+def _photos(job: Job, paths: list[Path], skip_bad: bool) -> tuple[Photo, ...]:
+    from mvgen.core.io.images import split_bad
+
+    photos, bad = split_bad(paths)
+    for _, error in bad:
+        if not skip_bad:
+            raise error
+        job.progress.warn(f"{error.message}; skipped")
+    return photos
 
 
 def _scene_folder(job: Job, images: list[str], start_from: str | None) -> Path:
