@@ -320,7 +320,7 @@ def _write_previews(job: Job, result: Reconstruction, run: Run, target: str) -> 
 
     def fill(draft: Path) -> None:
         previews = DepthPreviews(draft)
-        for depth_map, image in seen_depths(run.workspace, scene, job.progress):
+        for depth_map, image in seen_depths(run.workspace, scene, run.options.stereo.confirm, job.progress):
             previews(depth_map, image)
         previews.finish(scene, result.points or scene.points)
 

@@ -24,7 +24,7 @@ from mvgen.core.fusion import FusionOptions, fuse
 from mvgen.core.fusion.region import region_of_interest
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.cameras import read_scene_folder, write_scene_folder
-from mvgen.core.io.depth import load_depth, save_depth
+from mvgen.core.io.depth import has_confidence, load_depth, save_depth
 from mvgen.core.io.images import Photo
 from mvgen.core.io.meshes import load_mesh, load_points, save_mesh, save_points
 from mvgen.core.limits import between
@@ -35,14 +35,16 @@ from mvgen.core.sfm import Known, Picture, SfmOptions, SfmResult, Verdict, find_
 from mvgen.core.sfm.lens import Lens
 from mvgen.core.sfm.pictures import Treat
 from mvgen.core.sfm.recover import refuse_too_few
-from mvgen.core.stereo.confirm import depth_maps
-from mvgen.core.stereo.depth import StereoOptions, estimate_depths, read_at
+from mvgen.core.stereo.confirm import cross_checked, depth_maps
+from mvgen.core.stereo.depth import ConfirmOptions, StereoOptions, estimate_depths, read_at
+from mvgen.core.stereo.select import source_views
 from mvgen.core.surface import SurfaceOptions, drop_small_parts, poisson_surface, simplify, trim
 from mvgen.core.texture import texture_mesh
 from mvgen.core.workspace import Workspace, adopt, digest, files_digest
 
 Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
 STAGES: tuple[Stage, ...] = ("load", "sfm", "stereo", "fusion", "surface", "texture")
+FOREIGN_SOURCES = 8  # views that a depth map of another tool is compared with
 WHOLE_VIEWS = 75  # as many depth maps as may take part with every pixel when what they look through is asked
 _MADE: dict[Stage, tuple[str, ...]] = {  # what each stage leaves in a scene folder
     "sfm": ("images", "masks", "sparse", "transforms.json", "scene.json"),
@@ -176,7 +178,7 @@ def _parts(stage: Stage, source: Source, run: Run) -> Any:
     if stage == "stereo":
         return asdict(options.stereo), run.seed, device
     if stage == "fusion":
-        return asdict(options.fusion), run.seed
+        return asdict(options.fusion), asdict(options.stereo.confirm), run.seed
     return asdict(options.surface), options.faces, run.seed
 
 
@@ -302,26 +304,40 @@ def fusion_stage(run: Run) -> dict[str, Any]:
     workspace = run.workspace
     scene = read_scene_folder(workspace.folder)
     run.progress.stage("fusion", len(scene.views))
-    points = fuse(seen_depths(workspace, scene, run.progress), region_of_interest(scene), run.options.fusion)
+    maps = seen_depths(workspace, scene, run.options.stereo.confirm, run.progress)
+    points = fuse(maps, region_of_interest(scene), run.options.fusion)
     draft = workspace.fresh("draft")
     save_points(points, draft / "points.ply")
     workspace.install(draft)
     return {}
 
 
-def seen_depths(workspace: Workspace, scene: Scene, progress: Progress) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
-    """Each depth map of a scene with its picture at the same size, in the order of the views."""
+def seen_depths(
+    workspace: Workspace, scene: Scene, options: ConfirmOptions, progress: Progress
+) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
+    """Each depth map of a scene with its picture at the same size, in the order of the views.
+
+    Maps that come without confidence are another tool's, and are checked against each other first.
+    """
     files = {p.stem: p for p in workspace.depth_files}
-    found = 0
-    for view in scene.views:
-        path = files.get(Path(view.camera.name).stem)
-        if path is not None:
-            found += 1
-            depth_map = load_depth(path, view.camera)
-            yield depth_map, read_at(view, depth_map.camera)
-        progress.advance()
-    if not found:
+    known = [i for i, v in enumerate(scene.views) if Path(v.camera.name).stem in files]
+    if not known:
         raise InputError(f"{workspace.folder / 'depth'}: no depth map is named like a picture", "NAME.npz for NAME.jpg")
+    views = [scene.views[i] for i in known]
+
+    def load(k: int) -> DepthMap:
+        return load_depth(files[Path(views[k].camera.name).stem], views[k].camera)
+
+    maps: Iterator[DepthMap] = map(load, range(len(views)))
+    if not all(has_confidence(files[Path(v.camera.name).stem]) for v in views):
+        progress.note("the depth maps have no confidence: what no second view agrees on is left out")
+        place = {i: k for k, i in enumerate(known)}
+        found = source_views(scene, FOREIGN_SOURCES)
+        sources = [[place[j] for j in found[i] if j in place] for i in known]
+        maps = cross_checked(load, sources, options)
+    for view, depth_map in zip(views, maps):
+        yield depth_map, read_at(view, depth_map.camera)
+        progress.advance()
 
 
 def surface_stage(run: Run) -> dict[str, Any]:

@@ -55,6 +55,15 @@ def load_depth(path: Path, camera: Camera | None = None) -> DepthMap:
     return DepthMap(camera, depth, np.asarray(normal, np.float32), np.asarray(confidence, np.float32))
 
 
+def has_confidence(path: Path) -> bool:
+    """Whether a depth map says how sure its depths are. Raises InputError for a file that is no depth map."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "confidence.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable depth map ({error})", "write it again") from error
+
+
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file, none of them larger than a depth map may be."""
     try:

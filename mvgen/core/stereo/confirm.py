@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.camera import Camera
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
 from mvgen.core.stereo.depth import ConfirmOptions, StereoResult, camera_normals, read_at, read_mask_at
@@ -43,7 +44,19 @@ def confirm_view(
     stereo: StereoResult, rho_of: Callable[[int], NDArray[np.float32]], i: int, options: ConfirmOptions
 ) -> Confirmed:
     """Check a view's depths against those of its sources."""
-    names = stereo.sources[i]
+    found = agree(rho_of, i, stereo.sources[i], stereo.cameras, options)
+    likeness = np.clip(1 - stereo.planes(i).cost, 0, 1)
+    return replace(found, confidence=found.confidence * likeness)
+
+
+def agree(
+    rho_of: Callable[[int], NDArray[np.float32]],
+    i: int,
+    names: Sequence[int],
+    cameras: Sequence[Camera] | Mapping[int, Camera],
+    options: ConfirmOptions,
+) -> Confirmed:
+    """Check a view's inverse depths against those of the views named; confidence is the share that confirms."""
     rho, others = rho_of(i), [rho_of(j) for j in names]
     sizes = np.array([r.shape for r in others], np.int32)
     offsets = np.concatenate([[0], np.cumsum(sizes.prod(axis=1, dtype=np.int64))[:-1]]).astype(np.int64)
@@ -54,8 +67,8 @@ def confirm_view(
         np.concatenate([r.ravel() for r in others]),
         offsets,
         sizes,
-        np.stack([motion(stereo.cameras[i], stereo.cameras[j]) for j in names]),
-        np.stack([motion(stereo.cameras[j], stereo.cameras[i]) for j in names]),
+        np.stack([motion(cameras[i], cameras[j]) for j in names]),
+        np.stack([motion(cameras[j], cameras[i]) for j in names]),
         np.float32(options.pixels),
         np.float32(options.relative),
         votes,
@@ -65,9 +78,7 @@ def confirm_view(
     needed = min(options.min_views, len(names))
     keep = (rho > 0) & (votes >= needed) & (conflicts <= votes)
     kept = np.where(keep, average, 0).astype(np.float32)
-    cost = stereo.planes(i).cost
-    confidence = np.where(keep, (votes / len(names)) * np.clip(1 - cost, 0, 1), 0).astype(np.float32)
-    return Confirmed(kept, votes, confidence)
+    return Confirmed(kept, votes, np.where(keep, votes / len(names), 0).astype(np.float32))
 
 
 def depth_maps(
@@ -90,3 +101,30 @@ def depth_maps(
         normal = np.where(rho[..., None] > 0, camera_normals(stereo.planes(i).planes, camera), 0).astype(np.float32)
         yield DepthMap(camera, depth, normal, np.where(rho > 0, confirmed.confidence, 0).astype(np.float32)), image
         progress.advance()
+
+
+def cross_checked(
+    maps: Callable[[int], DepthMap], sources: Sequence[Sequence[int]], options: ConfirmOptions
+) -> Iterator[DepthMap]:
+    """Depth maps that nobody has checked, with only the depths that other views agree on.
+
+    maps: the depth map of a view; sources: for each view, the others it is compared with. A view without others is kept
+    as it is.
+    """
+
+    @lru_cache(maxsize=HELD_VIEWS)
+    def held(i: int) -> DepthMap:
+        return maps(i)
+
+    def rho_of(i: int) -> NDArray[np.float32]:
+        depth = held(i).depth
+        return np.where(depth > 0, 1 / np.maximum(depth, 1e-20), 0).astype(np.float32)
+
+    for i, names in enumerate(sources):
+        if not names:
+            yield held(i)
+            continue
+        cameras = {j: held(j).camera for j in (i, *names)}
+        found = agree(rho_of, i, names, cameras, options)
+        depth = np.where(found.rho > 0, 1 / np.maximum(found.rho, 1e-20), 0).astype(np.float32)
+        yield replace(held(i), depth=depth, confidence=found.confidence)
