@@ -44,11 +44,11 @@ def _lens(model: CameraModel, index: int) -> Lens:
 def parse_intrinsics(text: str, photos: Sequence[Photo]) -> dict[str, Known]:
     """The lens of every photo from ``F`` or ``FX,FY,CX,CY[,K1,K2,P1,P2]`` (OpenCV's distortion), in pixels of the whole
     upright photo, or from a camera file. Raises UsageError and InputError."""
-    if Path(text).exists():
-        return known_cameras(photos, Path(text), poses=False)
     try:
         values = [float(v) for v in text.split(",")]
     except ValueError:
+        if text and Path(text).exists():
+            return known_cameras(photos, Path(text), poses=False)
         values = []
     if len(values) not in (1, 4, 8) or not all(map(math.isfinite, values)) or min(values[: 2 - len(values) % 2]) <= 0:
         raise UsageError(
