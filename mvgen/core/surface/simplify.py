@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -13,13 +14,17 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.surface.poisson import keep_faces
 
 
-def drop_small_parts(mesh: Mesh, share: float = 0.003) -> Mesh:
-    """Remove connected parts with less than a share of the faces of the largest part."""
+def face_parts(mesh: Mesh) -> NDArray[np.int32]:
+    """[F]: the number of the part that each face belongs to; faces that share a vertex are of one part."""
     count = len(mesh.vertices)
     a, b = mesh.faces[:, [0, 1]].reshape(-1), mesh.faces[:, [1, 2]].reshape(-1)
     graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), (count, count))
-    _, label = connected_components(graph, directed=False)
-    of_face = label[mesh.faces[:, 0]]
+    return connected_components(graph, directed=False)[1][mesh.faces[:, 0]]
+
+
+def drop_small_parts(mesh: Mesh, share: float = 0.003) -> Mesh:
+    """Remove connected parts with less than a share of the faces of the largest part."""
+    of_face = face_parts(mesh)
     sizes = np.bincount(of_face)
     return keep_faces(mesh, sizes[of_face] >= share * sizes.max())
 

@@ -55,10 +55,15 @@ def small_gaps(mesh: Mesh, kept: NDArray[np.bool_], width: float) -> NDArray[np.
     count = len(mesh.vertices)
     a, b = gone[:, [0, 1]].reshape(-1), gone[:, [1, 2]].reshape(-1)
     _, label = connected_components(coo_matrix((np.ones(len(a), np.int8), (a, b)), (count, count)), directed=False)
-    corners = mesh.vertices[gone]
-    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = face_areas(mesh)[~kept]
     part = label[gone[:, 0]]
     small = np.bincount(part, area, count)[part] < width * width
     out = np.zeros(len(kept), np.bool_)
     out[np.flatnonzero(~kept)[small]] = True
     return out
+
+
+def face_areas(mesh: Mesh) -> NDArray[np.float64]:
+    """[F]"""
+    corners = mesh.vertices[mesh.faces]
+    return 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
