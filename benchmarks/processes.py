@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,12 +36,8 @@ class Run:
 
     def lacks(self) -> str | None:
         """The option that the command does not know, if that is why it ended."""
-        if self.code != 2:
-            return None
-        for line in self.errors.splitlines():
-            if "no such option" in line.lower():
-                return line.split(":")[-1].strip().split()[0].rstrip(".")
-        return None
+        found = re.search(r"no such option:? (--?[\w-]+)", self.errors, re.IGNORECASE) if self.code == 2 else None
+        return found[1] if found else None
 
 
 def watch(command: Sequence[str | Path], log: Path, kill_after: float | None = None) -> Run:

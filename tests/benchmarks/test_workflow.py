@@ -59,12 +59,13 @@ def test_a_kill_reaches_children_with_groups_of_their_own(tmp_path):
     assert not mine
 
 
-def test_an_option_that_a_build_lacks_is_named(tmp_path):
-    run = mvgen("reconstruct", "x.jpg", "-o", "y.glb", "--no-such-thing", log=tmp_path / "log")
-    assert run.lacks() == "--no-such-thing"
+@pytest.mark.parametrize("option", ["--no-such-thing", "--sice"])  # the second is answered with proposals
+def test_an_option_that_a_build_lacks_is_named(option, tmp_path):
+    run = mvgen("reconstruct", "x.jpg", "-o", "y.glb", option, log=tmp_path / "log")
+    assert run.lacks() == option
     with pytest.raises(Missed) as found:
         workflow.check(run, "line", "bar")
-    assert found.value.row == Row("line", "bar", "not in this build: --no-such-thing")
+    assert found.value.row == Row("line", "bar", f"not in this build: {option}")
 
 
 def test_a_failure_is_told_with_its_hint(tmp_path):
