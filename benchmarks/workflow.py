@@ -211,7 +211,7 @@ def killed(
         for moment in chain:
             run = attempt(place, photos, name, checkpoint=True, kill_after=float(moment))
             seconds += run.seconds
-            partial += run.code != 0 and bool(set(contents(place, name)) - {"checkpoint"})
+            partial += any(data != truth.get(file) for file, data in contents(place, name).items())
         run = attempt(place, photos, name, checkpoint=True)
         seconds += run.seconds
         good = run.code == 0 and contents(place, name) == truth
@@ -220,7 +220,7 @@ def killed(
             when = ", ".join(f"{m:.2f}" for m in chain)
             wrong.append(f"after {when} s: " + ("other bytes" if run.code == 0 else run.told()))
         shutil.rmtree(place.folder / name)
-    measured = f"{equal} of {count} equal; {partial} left an output behind when killed"
+    measured = f"{equal} of {count} equal; {partial} kills left a partial output"
     measured += "".join(f"; {text}" for text in wrong[:3])
     return Row(*title, measured, equal == count and not partial, seconds, None)
 

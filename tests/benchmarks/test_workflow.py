@@ -132,9 +132,10 @@ def fake_attempt(outcome):
 @pytest.mark.parametrize(
     ("outcome", "held", "says"),
     [
-        (lambda k, killed: None if killed else b"same", True, "3 of 3 equal; 0 left"),
+        (lambda k, killed: None if killed else b"same", True, "3 of 3 equal; 0 kills left"),
         (lambda k, killed: None if killed else b"same" if k < 3 else b"other", False, "1 of 3 equal"),
-        (lambda k, killed: b"sa" if killed else b"same", False, "3 left an output"),
+        (lambda k, killed: b"same", True, "3 of 3 equal; 0 kills left"),  # finished before the kill
+        (lambda k, killed: b"sa" if killed else b"same", False, "3 kills left a partial output"),
     ],
 )
 def test_kills_are_counted(tmp_path, monkeypatch, outcome, held, says):
