@@ -25,6 +25,7 @@ from PIL import Image, ImageCms, features
 
 from mvgen.core.errors import InputError
 from mvgen.core.io.atomic import atomic_file
+from mvgen.core.scene import View
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF")
@@ -210,6 +211,40 @@ def load_alpha(photo: Photo, long_side: int | None = None) -> NDArray[np.float32
             alpha = alpha.resize(size, Image.Resampling.BOX, reducing_gap=3.0)
         alpha = alpha if turn is None else alpha.transpose(turn)
         return np.asarray(alpha, np.float32) / np.float32(255)
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """[H, W]: true where a picture that stands for a mask is white, or, where it has transparent parts, opaque.
+
+    Grey counts as white from the middle upwards; where nothing is above 1, the mask is of 0 and 1. Raises InputError.
+    """
+    with _opened(Path(path)) as image:
+        turn = _turn(image)
+        grey = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+        if grey is None or grey.getextrema()[0] == 255:
+            grey = _eight_bit(image).convert("L")
+        values = np.asarray(grey if turn is None else grey.transpose(turn))
+    return values > (127 if values.max(initial=0) > 1 else 0)
+
+
+def read_view_mask(view: View) -> NDArray[np.bool_] | None:
+    """[H, W]: the mask of a view, None where it has none. Raises InputError for one that does not fit the camera."""
+    if view.mask_path is None:
+        return None
+    mask = read_mask(view.mask_path)
+    if mask.shape != (view.camera.height, view.camera.width):
+        raise InputError(
+            f"{view.mask_path}: has {mask.shape[1]}x{mask.shape[0]} pixels, its camera "
+            f"{view.camera.width}x{view.camera.height}",
+            "use the masks that belong to the cameras",
+        )
+    return mask
+
+
+def write_mask(mask: NDArray[np.bool_], path: Path) -> None:
+    """Write a mask [H, W] as a grey PNG, white where it is true, whole or not at all."""
+    with atomic_file(Path(path)) as draft:
+        Image.fromarray(mask.astype(np.uint8) * 255).save(draft, "PNG", compress_level=3)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
-from mvgen.core.io.images import read_image
+from mvgen.core.io.images import read_image, read_view_mask
 from mvgen.core.progress import Progress
 from mvgen.core.scene import View
 from mvgen.core.texture.surface import Surface
@@ -32,7 +32,8 @@ class Look:
     """The surface in one photo.
 
     points [P, 3] float32: (x * z, y * z, z) in the photo's pixels; limit, trust [h, w] float32 at up to DEPTH_SIDE: the
-    depth up to which a point counts as seen, and how far a pixel may be believed (0..1); image [H, W, 3] uint8.
+    depth up to which a point counts as seen, and how far a pixel may be believed (0..1), not at all outside the view's
+    mask; image [H, W, 3] uint8, whose pixels outside the mask have the colour of the nearest one inside.
     """
 
     points: NDArray[np.float32]
@@ -52,15 +53,16 @@ class Sight:
 
 
 def look(surface: Surface, view: View) -> Look:
-    """Raises InputError if the picture cannot be read or has another size than its camera."""
+    """Raises InputError if the picture or its mask cannot be read or has another size than its camera."""
     from mvgen.kernels.texture import EMPTY, depth_map
 
-    camera, image = view.camera, _read(view)
+    camera, image, mask = view.camera, _read(view), read_view_mask(view)
     small = camera.fitted(DEPTH_SIDE)
     slack, jump = SLACK * _diagonal(surface), JUMP * _diagonal(surface)
     depth = depth_map(_projected(surface, small), surface.faces, small.width, small.height)
     limit = np.where(depth < EMPTY, depth + np.float32(slack), np.float32(0))
-    return Look(_projected(surface, camera), limit, _trust(depth, jump), image)
+    trust = _trust(depth, jump, None if mask is None else _reduced(mask, small))
+    return Look(_projected(surface, camera), limit, trust, image if mask is None else _filled(image, mask))
 
 
 def observe(surface: Surface, views: Sequence[View], progress: Progress) -> Sight:
@@ -108,8 +110,30 @@ def _projected(surface: Surface, camera: Camera) -> NDArray[np.float32]:
     return points.astype(np.float32)
 
 
-def _trust(depth: NDArray[np.float32], jump: float) -> NDArray[np.float32]:
-    """[h, w] from 0 near depth edges and the picture's border to 1 inside.
+def _reduced(mask: NDArray[np.bool_], camera: Camera) -> NDArray[np.bool_]:
+    """[h, w]: the pixels of a smaller picture whose whole area is inside a mask [H, W]."""
+    import cv2
+
+    share = cv2.resize(mask.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    return np.asarray(share) > 0.999
+
+
+def _filled(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """An image [H, W, 3] whose pixels outside a mask [H, W] have the colour of the nearest one inside, so that nothing
+    that blurs or interpolates the image picks up what the mask hides."""
+    import cv2
+
+    if mask.all() or not mask.any():
+        return image
+    hidden = (~mask).astype(np.uint8)
+    _, label = cv2.distanceTransformWithLabels(hidden, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    source = np.zeros((int(label.max()) + 1, 3), np.uint8)
+    source[label[mask]] = image[mask]
+    return source[label]
+
+
+def _trust(depth: NDArray[np.float32], jump: float, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """[h, w] from 0 near depth edges and the border of picture and mask to 1 inside.
 
     Geometry and cameras are a little off, so pixels near an edge may show what is beside the surface.
     """
@@ -121,6 +145,8 @@ def _trust(depth: NDArray[np.float32], jump: float) -> NDArray[np.float32]:
     bend = np.array([[1, -2, 1]], np.float32)  # blind to the slope of a surface seen at a low angle
     across = np.abs(cv2.filter2D(ring, cv2.CV_32F, bend))
     smooth = (np.maximum(across, np.abs(cv2.filter2D(ring, cv2.CV_32F, bend.T))) < jump).astype(np.uint8)
+    if mask is not None:
+        smooth[1:-1, 1:-1] &= mask
     distance = cv2.distanceTransform(smooth, cv2.DIST_L2, 3)[1:-1, 1:-1]
     ramp = np.clip((distance - EDGE_PIXELS[0]) / (EDGE_PIXELS[1] - EDGE_PIXELS[0]), 0, 1)
     return (ramp * ramp).astype(np.float32)

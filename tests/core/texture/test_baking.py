@@ -12,7 +12,7 @@ import pytest
 from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.core.io.images import write_image
+from mvgen.core.io.images import write_image, write_mask
 from mvgen.core.scene import View
 from mvgen.core.texture import bake, texture_mesh, unwrap, vertex_colours
 
@@ -129,6 +129,58 @@ def test_something_in_front_of_one_photo_is_outvoted(views, tmp_path):
     # nobody else sees a side of the cube as well as this photo
     spoilt = [photo(tmp_path, views[0].camera, cover=slice(100, 150)), *views[1:]]
     assert errors(texture_mesh(cube(), spoilt, SIZE)).max() < 15
+
+
+def masked(folder: Path, view: View, part: np.ndarray) -> View:
+    """The view with red where ``part`` [H, W] is, outside its mask."""
+    from mvgen.core.io.images import read_image
+
+    picture = read_image(view.image_path)
+    picture[part] = (255, 0, 0)
+    path, mask = folder / view.image_path.name, folder / f"mask_{view.image_path.name}"
+    write_image(picture, path)
+    write_mask(~part, mask)
+    return View(view.camera, path, mask)
+
+
+def red(colours: np.ndarray) -> np.ndarray:
+    """How much redder than the cube's paint, which is green enough everywhere."""
+    return colours[..., 0].astype(float) - colours[..., 1]
+
+
+@pytest.mark.parametrize("count", [2, 14])
+def test_what_masks_hide_gives_no_colour(views, tmp_path, count):
+    y, x = np.mgrid[:240, :240]
+    patches = (abs(x - 125) < 22) & (abs(y - 118) < 22), (x // 6 + y // 6) % 5 == 0
+    spoilt = [masked(tmp_path, view, patches[k % 2]) for k, view in enumerate(views[:count])]
+    clean = red(texture_mesh(cube(), views[:count], SIZE).texture).max()
+    assert red(texture_mesh(cube(), spoilt, SIZE).texture).max() < clean + 12
+    unmasked = [replace(view, mask_path=None) for view in spoilt]
+    assert red(texture_mesh(cube(), unmasked, SIZE).texture).max() > clean + 60
+    coloured = vertex_colours(cube(), spoilt).colours
+    assert red(coloured * 255).max() < clean + 12
+
+
+def test_levelling_ignores_what_masks_hide(views, tmp_path):
+    left = np.broadcast_to(np.arange(240) < 140, (240, 240))
+    spoilt = [masked(tmp_path, views[0], left), *views[1:]]
+    whole = np.array([replace(views[0], mask_path=None), *views[1:]], object)
+    assert (
+        np.abs(errors(texture_mesh(cube(), spoilt, SIZE)) - errors(texture_mesh(cube(), list(whole), SIZE))).max() < 6
+    )
+
+
+def test_a_mask_that_keeps_nothing_counts_the_photo_out(views, tmp_path):
+    blind = [masked(tmp_path, views[0], np.ones((240, 240), bool)), *views[1:]]
+    np.testing.assert_array_equal(
+        texture_mesh(cube(), blind, SIZE).texture, texture_mesh(cube(), blind[1:], SIZE).texture
+    )
+
+
+def test_masks_of_another_size_are_named(views, tmp_path):
+    write_mask(np.ones((10, 12), bool), tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"m\.png.*12x10.*240x240"):
+        texture_mesh(cube(1), [replace(views[0], mask_path=tmp_path / "m.png")], SIZE)
 
 
 def test_one_part_hides_another(views):
