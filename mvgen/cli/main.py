@@ -42,10 +42,14 @@ def _run(call: Call) -> int:
     outcome = run(task)
     if not outcome.quiet:
         print_report(outcome.report)
+    for error in outcome.report.errors:
+        print(explain(error).text, file=sys.stderr, flush=True)
     try:
         write_json(outcome.document, call)
     except BrokenPipeError:
         return _reader_gone()
+    if outcome.report.errors:
+        return int(outcome.report.errors[0].exit_code)
     return int(ExitCode.CANNOT if outcome.report.failed else ExitCode.DONE)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mvgen.core.errors import CannotError, InputError, UsageError
+from mvgen.core.errors import CannotError, InputError, MvgenError, UsageError
 from mvgen.core.io.atomic import atomic_file, atomic_folder, check_folder_target, check_target
 from mvgen.core.io.sniff import HEAD, sniff
 from mvgen.core.progress import Progress
@@ -36,13 +36,15 @@ class Report:
     """What a command has done.
 
     data: plain values for ``--json`` (numbers, text, lists, dicts, arrays, paths); lines: what a person reads;
-    failed: the job was done, but a requirement was missed (exit code 1).
+    failed: the job was done, but a requirement was missed (exit code 1); errors: of inputs that could not be used while
+    others were (told one by one; the exit code is that of the first).
     """
 
     data: dict[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     failed: bool = False
+    errors: tuple[MvgenError, ...] = ()
 
 
 @dataclass(frozen=True)

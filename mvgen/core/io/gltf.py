@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +22,17 @@ import mvgen
 from mvgen.core.colour import linear_from_srgb, srgb_from_linear
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.io import draco
+from mvgen.core.io.companions import Warn, ignore, read_companion, shown
 from mvgen.core.io.parts import Part, repeats
+from mvgen.core.io.pictures import decode_picture, encode_picture
 from mvgen.core.io.ply import fits_float32
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-_READABLE = {"EXT_texture_webp", "KHR_mesh_quantization", "KHR_texture_transform", "KHR_lights_punctual"}
+_DRACO = "KHR_draco_mesh_compression"
+_READABLE = {"EXT_texture_webp", "KHR_mesh_quantization", "KHR_texture_transform", "KHR_lights_punctual", _DRACO}
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
-_MOST_PIXELS = 150_000_000
 _MOST_UNBACKED = 10_000_000  # entries of an accessor that no bytes stand behind
 _EXPORT_AGAIN = "the file looks cut short or damaged; export or download it again"
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
@@ -50,38 +50,40 @@ class Contents:
 # ---- reading
 
 
-def read_gltf(data: bytes, path: Path) -> Contents:
+def read_gltf(data: bytes, path: Path, warn: Warn = ignore) -> Contents:
     """The default scene of a .glb or .gltf file with all transforms applied; ``path`` is for messages and companions.
 
-    Raises InputError when the file is damaged or needs an extension that mvgen cannot decode.
+    ``warn`` is told what is left out: animations, lights, further pictures, missing pictures and the like. Raises
+    InputError when the file is damaged or needs an extension that mvgen cannot decode.
     """
-    reader = _Reader(data, path)
     try:
-        return reader.contents()
+        return _Reader(data, path, warn).contents()
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise InputError(f"{path}: not sound glTF ({type(error).__name__}: {error})", _EXPORT_AGAIN) from error
+        raise InputError(f"{path}: not sound glTF ({type(error).__name__}: {shown(error)})", _EXPORT_AGAIN) from error
 
 
 class _Reader:
     """Resolves the cross references of one glTF file."""
 
-    def __init__(self, data: bytes, path: Path):
-        self.path = path
+    def __init__(self, data: bytes, path: Path, warn: Warn = ignore):
+        self.path, self.warn = path, warn
         if not data.startswith(b"glTF") and not data.lstrip()[:1] == b"{":
             raise InputError(f"{path}: is not a glTF file", "give a .glb or .gltf file")
         text, self.binary = _chunks(data, path)
         try:
             self.tree = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: its JSON part cannot be read ({error})", _EXPORT_AGAIN) from None
         if not isinstance(self.tree, dict) or "asset" not in self.tree:
             raise InputError(f"{path}: not a glTF file (no asset entry)", "give a .glb or .gltf file")
         self._check_required()
         self._buffers: dict[int, bytes] = {}
-        self._pictures: dict[int, NDArray[np.uint8]] = {}
+        self._pictures: dict[int, NDArray[np.uint8] | None] = {}
 
     def _check_required(self) -> None:
         for name in self.tree.get("extensionsRequired", []):
+            if name == _DRACO:
+                draco.need(str(self.path))
             if name not in _READABLE and not str(name).startswith("KHR_materials_"):
                 kind = "compressed geometry" if "compression" in str(name) else "content"
                 raise InputError(
@@ -101,6 +103,10 @@ class _Reader:
                     clouds.append(_placed_points(self._points(primitive), matrix))
                 elif mode in (_TRIANGLES, _STRIP, _FAN) and "POSITION" in primitive["attributes"]:
                     parts.append(_placed_part(self._part(primitive, mode), matrix))
+        if parts and clouds:
+            self.warn(f"{self.path}: its {sum(map(len, clouds))} loose points are left out beside the faces")
+        for text in left_out(self.tree):
+            self.warn(f"{self.path}: {text}")
         return Contents(parts, clouds, self._metadata())
 
     def _metadata(self) -> dict[str, Any]:
@@ -130,8 +136,13 @@ class _Reader:
 
     def _part(self, primitive: dict[str, Any], mode: int) -> Part:
         attributes = primitive["attributes"]
+        packed = primitive.get("extensions", {}).get(_DRACO)
+        if packed is not None and (_DRACO in self.tree.get("extensionsRequired", []) or draco.is_there()):
+            attributes = self._unpacked(packed, attributes)
         vertices = self._accessor(attributes["POSITION"]).astype(np.float64)
-        if "indices" in primitive:
+        if "indices" in attributes:
+            index = self._accessor(attributes["indices"]).reshape(-1).astype(np.int64)
+        elif "indices" in primitive:
             index = self._accessor(primitive["indices"]).reshape(-1).astype(np.int64)
         else:
             index = np.arange(len(vertices))
@@ -198,13 +209,35 @@ class _Reader:
         if source is None:
             return None
         if source not in self._pictures:
-            entry = self.tree["images"][source]
-            data = self._view(entry["bufferView"]) if "bufferView" in entry else self._uri(entry["uri"])
-            self._pictures[source] = decode_picture(bytes(data), f"{self.path}: texture picture {source}")
+            data = self._picture_bytes(self.tree["images"][source])
+            name = f"{self.path}: texture picture {source}"
+            self._pictures[source] = None if data is None else decode_picture(data, name)
         return self._pictures[source]
 
-    def _accessor(self, index: int) -> NDArray[Any]:
-        """[count, width]; normalised integers become floats."""
+    def _picture_bytes(self, entry: dict[str, Any]) -> bytes | None:
+        """None, with a warning, where the picture is not at hand: the shape is worth having without it."""
+        if "bufferView" in entry:
+            return bytes(self._view(entry["bufferView"]))
+        try:
+            return self._uri(entry["uri"])
+        except InputError as error:
+            self.warn(f"{error.message}; going on without it")
+            return None
+
+    def _unpacked(self, packed: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+        """Decoded arrays in place of the accessors of a Draco primitive."""
+        arrays = draco.decode(bytes(self._view(packed["bufferView"])), packed["attributes"], str(self.path))
+        out: dict[str, Any] = {**attributes, **arrays}
+        for key, values in arrays.items():
+            entry = self.tree["accessors"][attributes[key]] if key in attributes else {}
+            if entry.get("normalized") and values.dtype.kind in "iu":
+                out[key] = np.maximum(values.astype(np.float64) / np.iinfo(values.dtype).max, -1)
+        return out
+
+    def _accessor(self, index: int | NDArray[Any]) -> NDArray[Any]:
+        """[count, width]; normalised integers become floats. Arrays that are decoded already pass through."""
+        if isinstance(index, np.ndarray):
+            return index
         if not isinstance(index, int) or index < 0:
             raise InputError(f"{self.path}: accessor {index} does not exist", _EXPORT_AGAIN)
         entry = self.tree["accessors"][index]
@@ -260,17 +293,47 @@ class _Reader:
                 return base64.b64decode(uri.partition(",")[2], validate=True)
             except binascii.Error:
                 raise InputError(f"{self.path}: embedded data cannot be decoded", _EXPORT_AGAIN) from None
-        name = unquote(uri)
-        if "://" in name or Path(name).is_absolute():
-            raise InputError(
-                f"{self.path}: refers to {name}, which is not a file beside it", "use a self-contained .glb"
-            )
-        try:
-            return (self.path.parent / name).read_bytes()
-        except OSError:
-            raise InputError(
-                f"{self.path}: its companion {name} is missing", "keep the files together, or use .glb"
-            ) from None
+        return read_companion(self.path, uri, quoted=True)
+
+
+def facts(data: bytes, path: Path) -> dict[str, Any]:
+    """What a glTF file says of itself: who wrote it, how many of each thing it has, its extensions."""
+    tree = _Reader(data, path).tree
+    keys = ("nodes", "meshes", "materials", "images", "animations", "skins")
+    counts = {key: len(tree[key]) for key in keys if isinstance(tree.get(key), list) and tree[key]}
+    asset = tree["asset"] if isinstance(tree["asset"], dict) else {}
+    out: dict[str, Any] = {"generator": asset.get("generator"), "version": asset.get("version"), "parts": counts}
+    return out | {"extensions": [str(name) for name in tree.get("extensionsUsed", [])]}
+
+
+def left_out(tree: dict[str, Any]) -> list[str]:
+    """What a glTF file has that a `Mesh` or `PointCloud` does not keep, a line for each."""
+    out = []
+    for key in ("animations", "skins", "cameras"):
+        if tree.get(key):
+            out.append(f"its {key} are left out")
+    if tree.get("extensions", {}).get("KHR_lights_punctual", {}).get("lights"):
+        out.append("its lights are left out")
+    if len(tree.get("scenes", [])) > 1:
+        out.append("its scenes but the first shown are left out")
+    primitives = [p for m in tree.get("meshes", []) for p in m.get("primitives", [])]
+    if any(p.get("targets") for p in primitives):
+        out.append("its morph targets are left out")
+    if any(p.get("mode", _TRIANGLES) in (1, 2, 3) for p in primitives):
+        out.append("its lines are left out")
+    if any(str(key).startswith("KHR_gaussian_splatting") for p in primitives for key in p.get("extensions", {})):
+        out.append("its Gaussian splats are taken as points; scales, rotations, opacities and colours are left out")
+    more, see_through = set(), False
+    for material in tree.get("materials", []):
+        pbr = material.get("pbrMetallicRoughness", {})
+        more |= {key for key in ("normalTexture", "occlusionTexture", "emissiveTexture") if key in material}
+        more |= {key for key in ("metallicRoughnessTexture",) if key in pbr}
+        see_through |= material.get("alphaMode", "OPAQUE") != "OPAQUE"
+    if more:
+        out.append(f"of its pictures the base colour alone is kept, not {', '.join(sorted(more))}")
+    if see_through:
+        out.append("its transparency is left out")
+    return out
 
 
 def _chunks(data: bytes, path: Path) -> tuple[bytes, bytes]:
@@ -295,24 +358,6 @@ def _chunks(data: bytes, path: Path) -> tuple[bytes, bytes]:
     if _JSON_CHUNK not in found:
         raise InputError(f"{path}: has no JSON chunk", _EXPORT_AGAIN)
     return found[_JSON_CHUNK], found.get(_BINARY_CHUNK, b"")
-
-
-def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
-    """A PNG, JPEG or WebP picture as [H, W, 3] uint8 sRGB; transparency is dropped. Raises InputError."""
-    from PIL import Image
-
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF")) as image,
-        ):
-            if image.width * image.height > _MOST_PIXELS:
-                raise Image.DecompressionBombError
-            return np.asarray(image.convert("RGBA" if image.mode == "P" else image.mode).convert("RGB"))
-    except Image.DecompressionBombError:
-        raise InputError(f"{name} has too many pixels", "reduce it to 8192 a side") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise InputError(f"{name} cannot be decoded", _EXPORT_AGAIN) from error
 
 
 def _local_matrix(node: dict[str, Any]) -> NDArray[np.float64]:
@@ -433,10 +478,11 @@ class _Writer:
         return head + text + struct.pack("<II", len(self.blob), _BINARY_CHUNK) + bytes(self.blob)
 
 
-def mesh_bytes(mesh: Mesh, jpeg_quality: int = 92) -> bytes:
+def mesh_bytes(mesh: Mesh, jpeg_quality: int | None = 92) -> bytes:
     """A mesh as a GLB file: one node, one primitive, a matt double-sided material with the picture.
 
-    Large pictures are JPEG, pictures of up to 256 x 256 pixels PNG. The same mesh gives the same bytes.
+    Large pictures are JPEG (PNG where ``jpeg_quality`` is None), those of up to 256 x 256 pixels PNG. The same mesh
+    gives the same bytes.
     """
     writer = _Writer()
     attributes, shift = _attributes(writer, mesh.vertices, mesh.normals, None if _textured(mesh) else mesh.colours)
@@ -468,19 +514,6 @@ def points_bytes(cloud: PointCloud) -> bytes:
     if cloud.confidence is not None:
         attributes["_CONFIDENCE"] = writer.accessor(cloud.confidence.astype("<f4"), "SCALAR")
     return writer.glb(_scene({"attributes": attributes, "mode": _POINTS}, shift, cloud.metadata))
-
-
-def encode_picture(picture: NDArray[np.uint8], jpeg_quality: int) -> tuple[bytes, str]:
-    """The bytes and media type of a picture [H, W, 3]: JPEG without chroma subsampling, or PNG if it is small."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    if picture.shape[0] * picture.shape[1] <= 256 * 256:
-        image.save(out, "PNG")
-        return out.getvalue(), "image/png"
-    image.save(out, "JPEG", quality=jpeg_quality, subsampling=0)
-    return out.getvalue(), "image/jpeg"
 
 
 def _textured(mesh: Mesh) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 import mvgen
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.io.companions import Warn, ignore, shown
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
@@ -25,6 +27,11 @@ _TYPES = {
     "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
+_USED = {
+    *("x", "y", "z", "nx", "ny", "nz", "red", "green", "blue", "diffuse_red", "diffuse_green", "diffuse_blue"),
+    *("confidence", "alpha", "diffuse_alpha"),
+}
+_DEGREE_ZERO = 0.28209479177387814  # the constant spherical harmonic, sqrt(1 / (4 pi))
 _METADATA = "mvgen-metadata "
 _EXPORT_AGAIN = "the file looks cut short or damaged; export or download it again"
 
@@ -43,12 +50,14 @@ class _Element:
     properties: tuple[_Property, ...]
 
 
-def read_ply(data: bytes, name: str) -> Mesh | PointCloud:
+def read_ply(data: bytes, name: str, warn: Warn = ignore) -> Mesh | PointCloud:
     """A PLY file's mesh, or its points when it has no faces; polygons become fans of triangles.
 
-    Raises InputError, naming the file ``name``, when the content is not sound.
+    Of Gaussian splats the centres and base colours are taken. ``warn`` is told what is left out. Raises InputError,
+    naming the file ``name``, when the content is not sound.
     """
     elements, order, comments, start = _header(data, name)
+    _refuse_packed(elements, name)
     body: dict[str, dict[str, Any]] = {}
     for element in elements:
         if order == "ascii":
@@ -60,11 +69,12 @@ def read_ply(data: bytes, name: str) -> Mesh | PointCloud:
         raise InputError(f"{name}: no vertices with x, y and z", "give a PLY file with a mesh or points")
     points = _columns(vertex, "x", "y", "z")
     assert points is not None
+    _tell_unused(elements, name, warn)
     metadata = next((m for m in map(_parse_metadata, comments) if m is not None), {})
     normals = _columns(vertex, "nx", "ny", "nz")
     if normals is not None and not normals.any():  # a column that its writer did not fill
         normals = None
-    colours = _colours(vertex)
+    colours = _splat_colours(vertex) if is_splat(vertex) else _colours(vertex)
     faces = _triangles(body.get("face", {}))
     if faces is None or not len(faces):
         confidence = vertex.get("confidence")
@@ -76,6 +86,47 @@ def read_ply(data: bytes, name: str) -> Mesh | PointCloud:
             metadata,
         )
     return Mesh(points, _int32(faces, name), normals, colours, metadata=metadata)
+
+
+def is_splat(names: Iterable[str]) -> bool:
+    """Whether the columns of a PLY file's vertices are those of Gaussian splats."""
+    return {"f_dc_0", "scale_0", "rot_0", "opacity"} <= set(names)
+
+
+def header_facts(data: bytes, name: str) -> tuple[dict[str, int], list[str], str, list[str]]:
+    """What the header says: counts of elements, columns of the vertices, the encoding, the comments.
+
+    Raises InputError for a header that makes no sense.
+    """
+    elements, order, comments, _ = _header(data, name)
+    columns = [p.name for e in elements if e.name == "vertex" for p in e.properties]
+    encoding = {"ascii": "text", "<": "binary", ">": "binary, big endian"}[order]
+    return {e.name: e.count for e in elements}, columns, encoding, comments
+
+
+def _refuse_packed(elements: list[_Element], name: str) -> None:
+    if any(p.name == "packed_position" for e in elements for p in e.properties):
+        raise InputError(f"{name}: holds compressed Gaussian splats, which are not read", "export it as a plain PLY")
+
+
+def _tell_unused(elements: list[_Element], name: str, warn: Warn) -> None:
+    columns = [p.name for e in elements if e.name == "vertex" for p in e.properties]
+    if is_splat(columns):
+        warn(f"{name}: holds Gaussian splats; their centres and base colours alone are taken, as points")
+        return
+    unused = [c for c in columns if c not in _USED]
+    unused += [
+        f"{e.name} {p.name}"
+        for e in elements
+        if e.name != "vertex" and e.count
+        for p in e.properties
+        if not (e.name == "face" and p.name in ("vertex_indices", "vertex_index"))
+    ]
+    if {"alpha", "diffuse_alpha"} & set(columns):
+        unused.append("alpha")
+    if unused:
+        more = f" and {len(unused) - 8} more" if len(unused) > 8 else ""
+        warn(f"{name}: left out: {', '.join(map(shown, unused[:8]))}{more}")
 
 
 def mesh_bytes(mesh: Mesh) -> bytes:
@@ -289,6 +340,11 @@ def _columns(vertex: dict[str, Any], *names: str) -> NDArray[np.float64] | None:
     return np.stack([np.asarray(vertex[n], np.float64) for n in names], axis=1)
 
 
+def _splat_colours(vertex: dict[str, Any]) -> NDArray[np.float32] | None:
+    values = _columns(vertex, "f_dc_0", "f_dc_1", "f_dc_2")
+    return None if values is None else np.clip(0.5 + _DEGREE_ZERO * values, 0, 1).astype(np.float32)
+
+
 def _colours(vertex: dict[str, Any]) -> NDArray[np.float32] | None:
     for prefix in ("", "diffuse_"):
         names = [prefix + c for c in ("red", "green", "blue")]
@@ -308,7 +364,7 @@ def _triangles(face: dict[str, Any]) -> NDArray[np.int64] | None:
     if lists is None:
         return None
     if isinstance(lists, np.ndarray) and lists.ndim == 2:
-        return _fans(lists.astype(np.int64))
+        return fans(lists.astype(np.int64))
     if not len(lists):
         return np.zeros((0, 3), np.int64)
     sizes = np.array([len(p) for p in lists])
@@ -316,13 +372,13 @@ def _triangles(face: dict[str, Any]) -> NDArray[np.int64] | None:
     out = np.empty((first[-1], 3), np.int64)
     for n in np.unique(sizes[sizes > 2]):
         pick = np.flatnonzero(sizes == n)
-        fans = _fans(np.stack([lists[i] for i in pick]).astype(np.int64))
+        triangles = fans(np.stack([lists[i] for i in pick]).astype(np.int64))
         rows = first[pick][:, None] + np.arange(n - 2)
-        out[rows.reshape(-1)] = fans
+        out[rows.reshape(-1)] = triangles
     return out
 
 
-def _fans(polygons: NDArray[np.int64]) -> NDArray[np.int64]:
+def fans(polygons: NDArray[np.int64]) -> NDArray[np.int64]:
     """[P, n] to [P * (n - 2), 3]"""
     n = polygons.shape[1]
     if n < 3:

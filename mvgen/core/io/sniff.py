@@ -18,7 +18,12 @@ _MAGIC = (
     (b"\x93NUMPY", ".npy"),
     (b"OFF", ".off"),
     (b"COFF", ".off"),
+    (b"NOFF", ".off"),
+    (b"CNOFF", ".off"),
+    (b"STOFF", ".off"),
+    (b"# Bundle file", ".out"),
 )
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _OBJ_LINE = re.compile(rb"(v|vn|vt|f|l|p)\s+[-+\d.]|(o|g|s|mtllib|usemtl)\s+\S")
 
 
@@ -30,7 +35,7 @@ def sniff(head: bytes, size: int) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return ".webp"
     if head[:4] == b"PK\x03\x04":
-        return ".npz" if _first_zip_name(head).endswith(b".npy") else ".zip"
+        return ".npz" if _first_zip_name(head).endswith(b".npy") else ".3mf" if b"3D/" in head else ".zip"
     if _is_binary_stl(head, size):
         return ".stl"
     return _sniff_text(head)
@@ -51,7 +56,15 @@ def _sniff_text(head: bytes) -> str | None:
         return ".gltf" if b'"asset"' in text else ".json"
     if text.startswith(b"solid") and b"facet" in text:
         return ".stl"
+    if text.startswith(b"["):
+        return ".json"
     for line in text.splitlines():
         if line.strip() and not line.startswith(b"#"):
-            return ".obj" if _OBJ_LINE.match(line.strip()) else None
+            return ".obj" if _OBJ_LINE.match(line.strip()) else ".xyz" if _is_row(line) else None
     return None
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a line is that of a point in text: 3, 6 or 9 numbers."""
+    words = line.split()
+    return len(words) in (3, 6, 9) and all(_NUMBER.fullmatch(word) for word in words)

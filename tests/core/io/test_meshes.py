@@ -323,7 +323,7 @@ SQUARE = "0 0 0\n1 0 0\n1 1 0"
         ("lying.ply", ascii_ply(SQUARE, "3 0 1 2", count=10**12), "ends before"),
         ("text.ply", ascii_ply("0 0 zero\n1 0 0\n1 1 0"), "not a number"),
         ("none.ply", ascii_ply(""), "no points"),
-        ("lying.off", b"OFF\n100000000 1 0\n0 0 0\n", "not a sound OFF"),
+        ("lying.off", b"OFF\n100000000 1 0\n0 0 0\n", "ends before"),
         ("index.obj", b"v 0 0 0\nv 1 0 0\nv 1 1 0\nf 1 2 9\n", "not a sound OBJ"),
         ("page.glb", b"<!DOCTYPE html><html>", "is not a glTF"),
         ("image.obj", b"\x89PNG\r\n\x1a\n", "is not a mesh"),
@@ -347,7 +347,7 @@ def glb_of(tree: dict[str, object]) -> bytes:
 @pytest.mark.parametrize(
     ("tree", "complaint"),
     [
-        ({"extensionsRequired": ["KHR_draco_mesh_compression"]}, "KHR_draco_mesh_compression"),
+        ({"extensionsRequired": ["EXT_meshopt_compression"]}, "EXT_meshopt_compression"),
         ({"nodes": [{"children": [0]}], "scenes": [{"nodes": [0]}]}, "more than once"),
         ({"nodes": [{"mesh": 3}], "meshes": []}, "not sound"),
         ({"scenes": [{}], "scene": 7}, "not sound"),
@@ -394,8 +394,8 @@ def test_kinds_that_do_not_fit(tmp_path: Path) -> None:
     save_points(cloud, tmp_path / "p.ply")
     with pytest.raises(InputError, match="3 points but no faces"):
         load_mesh(tmp_path / "p.ply")
-    with pytest.raises(UsageError, match=r"\.xyz"):
-        save_points(cloud, tmp_path / "p.xyz")
+    with pytest.raises(UsageError, match=r"\.stl"):
+        save_points(cloud, tmp_path / "p.stl")
     with pytest.raises(CannotError, match="no faces"):
         save_mesh(Mesh(np.eye(3), np.zeros((0, 3), np.int32)), tmp_path / "m.glb")
     with pytest.raises(CannotError, match="finite"):
@@ -415,9 +415,8 @@ def test_real_files() -> None:
     folder = Path(str(DATA))
     truck = load_mesh(folder / "textured_meshes/cesium_milk_truck/CesiumMilkTruck.glb")
     assert len(truck.faces) == 3624 and truck.texture is not None and truck.diagonal > 1
-    for name in ("heart_draco/heart_draco.glb", "box_meshopt/BoxMeshopt.glb"):
-        with pytest.raises(InputError, match="compression"):
-            load_any(folder / "glb_robustness" / name)
+    with pytest.raises(InputError, match="EXT_meshopt_compression"):
+        load_any(folder / "glb_robustness/box_meshopt/BoxMeshopt.glb")
     with pytest.raises(InputError, match="no points"):
         load_any(folder / "meshes_defective/trimesh_broken/empty.ply")
     for path in sorted((folder / "meshes_defective").glob("*/*.*")):

@@ -1,0 +1,363 @@
+"""``mvgen convert``: meshes, points and scenes from one format to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mvgen.commands.job import Job, Report
+from mvgen.commands.options import BadValue, Format, Output
+from mvgen.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mvgen.core.camera import Similarity
+    from mvgen.core.geometry import Mesh, PointCloud
+    from mvgen.core.io.model import Model
+
+Unit = Literal["um", "mm", "cm", "m", "in", "ft"]
+Up = Literal["x", "y", "z", "-x", "-y", "-z"]
+SCENES = ("scene", "colmap", "colmap-text", "nerfstudio", "bundler", "opensfm")
+FILES = {"nerfstudio": ".json", "opensfm": ".json", "bundler": ".out"}
+
+
+def parse_turn(text: Any) -> tuple[str, float]:
+    """``x:90``: an axis and degrees. Raises typer.BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    axis, colon, degrees = str(text).partition(":")
+    try:
+        angle = float(degrees)
+    except ValueError:
+        angle = float("nan")
+    if axis.lower() not in ("x", "y", "z") or not colon or not abs(angle) < 1e6:
+        raise BadValue(f"{text} is not a turn; write it as x:90")
+    return axis.lower(), angle
+
+
+def parse_shift(text: Any) -> tuple[float, float, float]:
+    """``0,0,1.5``. Raises typer.BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    try:
+        x, y, z = (float(word) for word in str(text).split(","))
+    except ValueError:
+        x = y = z = float("nan")
+    if not max(map(abs, (x, y, z))) < 1e30 or x != x:
+        raise BadValue(f"{text} is not a shift; write it as 0,0,1.5")
+    return x, y, z
+
+
+def convert(
+    job: Job,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="GLB, glTF, PLY, OBJ, STL, OFF, 3MF or XYZ; a scene or COLMAP folder, transforms.json, "
+            "reconstruction.json or bundle.out; - is standard input.",
+        ),
+    ],
+    output: Output,
+    to: Annotated[
+        Literal["scene", "colmap", "colmap-text", "nerfstudio", "bundler", "opensfm"] | None,
+        typer.Option(help="Format of cameras, where the name of the output does not tell it."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="The pictures of the cameras, where they are not beside the input."),
+    ] = None,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Write cameras that Bundler cannot hold as near as it can.")
+    ] = False,
+    from_units: Annotated[
+        Unit | None, typer.Option(help="What one unit of the input is.", show_default="3MF says it; glTF has metres")
+    ] = None,
+    to_units: Annotated[
+        Unit | None, typer.Option(help="Units of the output: lengths are converted.", show_default="numbers stay")
+    ] = None,
+    from_up: Annotated[
+        Up | None, typer.Option(help="The input's up axis.", show_default="what the file says; y in glTF, z in 3MF")
+    ] = None,
+    to_up: Annotated[Up | None, typer.Option(help="The output's up axis: the shape is turned.")] = None,
+    scale: Annotated[float, typer.Option(min=1e-12, max=1e12, metavar="FACTOR", help="Then make it larger.")] = 1.0,
+    rotate: Annotated[
+        list[Any] | None,
+        typer.Option(parser=parse_turn, metavar="AXIS:DEGREES", help="Then turn it; may be given several times."),
+    ] = None,
+    translate: Annotated[
+        Any, typer.Option(parser=parse_shift, metavar="X,Y,Z", help="Then move it.", show_default="0,0,0")
+    ] = None,
+    texture: Annotated[
+        Literal["png", "jpg"], typer.Option(help="Pictures in the output: exact, or smaller (quality 92).")
+    ] = "png",
+    format: Format = None,
+) -> Report:
+    """Meshes, points and scenes from one format to another.
+
+    The extension of the output chooses its format; a folder is a scene unless --to says otherwise. Colours, normals,
+    textures, lens distortion, points and tracks are kept where the format can hold them; what it cannot hold is told.
+    Numbers stay as they are unless units, an up axis or a change are named.
+
+    Examples:
+      mvgen convert part.3mf -o part.glb --to-units m --to-up y
+      mvgen convert scene.glb -o scene.obj
+      mvgen convert sparse/0 -o transforms.json
+      mvgen convert reconstruction.json -o colmap/ --to colmap
+    """
+    from mvgen.core.io.models import find_model
+
+    _check_output(job, output, to, format)
+    path = job.read(source, "mesh, points or cameras", folder=True)
+    change = _Change(from_units, to_units, from_up, to_up, scale, tuple(rotate or ()), translate or (0.0, 0.0, 0.0))
+    pictures = None if images is None else job.read(images, "folder of pictures", folder=True)
+    if path.is_dir() or (find_model(path) is not None and not _is_shape(path)):
+        return _convert_model(job, path, output, to, format, pictures, approximate, change)
+    if to is not None:
+        raise UsageError(f"{source}: is no file of cameras, so that it cannot be written --to {to}", "leave --to out")
+    return _convert_shape(job, path, output, format, None if texture == "png" else 92, change)
+
+
+class _Change:
+    """What is done to lengths and places: units, up axis, then scale, turns, shift."""
+
+    def __init__(
+        self,
+        from_units: str | None,
+        to_units: str | None,
+        from_up: str | None,
+        to_up: str | None,
+        scale: float,
+        turns: tuple[tuple[str, float], ...],
+        shift: tuple[float, float, float],
+    ):
+        self.from_units, self.to_units, self.from_up, self.to_up = from_units, to_units, from_up, to_up
+        self.scale, self.turns, self.shift = scale, turns, shift
+
+    def similarity(self, units: str | None, up: str | None) -> Similarity:
+        """The whole change; ``units`` and ``up`` are those that the input states. Raises UsageError."""
+        import numpy as np
+
+        from mvgen.core.camera import Similarity
+        from mvgen.core.units import scaled, turn, unit_scale, up_rotation
+
+        units, up = self.from_units or units, self.from_up or up
+        if self.to_units is not None and units is None:
+            raise UsageError("--to-units needs to know the units of the input", "say --from-units")
+        if self.to_up is not None and up is None:
+            raise UsageError("--to-up needs to know the up axis of the input", "say --from-up")
+        out = scaled(1.0)
+        if self.to_units is not None and units is not None:
+            out = scaled(unit_scale(units, self.to_units))
+        if self.to_up is not None and up is not None:
+            out = scaled(1.0, up_rotation(up, self.to_up)).after(out)
+        out = scaled(self.scale).after(out)
+        for axis, degrees in self.turns:
+            out = scaled(1.0, turn(axis, degrees)).after(out)
+        return Similarity(1.0, np.eye(3), np.array(self.shift)).after(out)
+
+
+def _is_shape(path: Path) -> bool:
+    """Whether a JSON file is a glTF file under another name."""
+    from mvgen.core.io.sniff import HEAD, sniff
+
+    with path.open("rb") as file:
+        return sniff(file.read(HEAD), path.stat().st_size) == ".gltf"
+
+
+def _suffix(output: str, format: str | None) -> str:
+    return f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower()
+
+
+def _check_output(job: Job, output: str, to: str | None, format: str | None) -> None:
+    """Refuse early what could not be written in the end."""
+    if output == "-" and to is not None and format is None:
+        format = FILES.get(to, "").lstrip(".") or None
+        if format is None:
+            raise UsageError(f"--to {to} writes a folder, which cannot go to standard output", "name one with -o")
+    job.check(output, format, folder=_is_folder(output, to, format))
+
+
+def _is_folder(output: str, to: str | None, format: str | None) -> bool:
+    if output == "-" or format is not None:
+        return False
+    if to is not None and to not in FILES:
+        return True
+    return output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
+
+
+# ---------------------------------------------------------------- meshes and points
+
+
+def _convert_shape(
+    job: Job, path: Path, output: str, format: str | None, quality: int | None, change: _Change
+) -> Report:
+    from mvgen.core.geometry import Mesh
+    from mvgen.core.io.meshes import MESH_FORMATS, POINT_FORMATS, load_any, not_kept, save_mesh, save_points
+
+    suffix = _suffix(output, format)
+    if suffix not in (*MESH_FORMATS, *POINT_FORMATS):
+        raise UsageError(
+            f"{output}: a mesh or points cannot be written as {suffix or 'a folder'}",
+            "use " + ", ".join(dict.fromkeys((*MESH_FORMATS, *POINT_FORMATS))),
+        )
+    job.progress.stage("read")
+    shape = load_any(path, job.progress.warn)
+    stated = _stated(shape, path)
+    shape, units = _changed(job, shape, stated, change, suffix)
+    if isinstance(shape, Mesh) and suffix not in MESH_FORMATS:
+        job.progress.warn(f"{output}: a {suffix} file has no faces; the vertices are written as points")
+        shape = _vertices(shape)
+    if not isinstance(shape, Mesh) and suffix not in POINT_FORMATS:
+        raise UsageError(
+            f"{path}: holds points, which cannot be written as {suffix}", "use " + ", ".join(POINT_FORMATS)
+        )
+    for text in not_kept(shape, suffix):
+        job.progress.warn(f"{output}: {text}")
+    job.progress.stage("write")
+
+    def save(draft: Path) -> None:
+        if isinstance(shape, Mesh):
+            save_mesh(shape, draft, quality, units or "mm")
+        else:
+            save_points(shape, draft)
+
+    job.write(output, save, format)
+    data: dict[str, Any] = {"format": suffix.lstrip("."), "units": units, "bounds": shape.bounds}
+    if isinstance(shape, Mesh):
+        data |= {"kind": "mesh", "vertices": len(shape.vertices), "faces": len(shape.faces)}
+        return Report(data, (f"{output}: {len(shape.vertices)} vertices, {len(shape.faces)} faces",))
+    data |= {"kind": "points", "points": len(shape)}
+    return Report(data, (f"{output}: {len(shape)} points",))
+
+
+def _vertices(mesh: Mesh) -> PointCloud:
+    import numpy as np
+
+    from mvgen.core.geometry import PointCloud
+    from mvgen.core.io.meshes import with_vertex_colours
+
+    normals = None if mesh.normals is None else mesh.normals.astype(np.float32)
+    return PointCloud(mesh.vertices, normals, with_vertex_colours(mesh).colours, metadata=mesh.metadata)
+
+
+def _stated(shape: Mesh | PointCloud, path: Path) -> tuple[str | None, str | None]:
+    """Units and up axis that a file states, or that its format's standard lays down."""
+    from mvgen.core.io.meshes import format_of
+    from mvgen.core.units import METRES, UP_AXES
+
+    with path.open("rb") as file:
+        kind = format_of(file.read(1 << 16), path)
+    standard = {".glb": ("m", "y"), ".gltf": ("m", "y")}.get(kind, (None, None))
+    units = shape.metadata.get("units", standard[0])
+    up = str(shape.metadata.get("up", standard[1])).lower().lstrip("+")
+    return (units if units in METRES else None), (up if up in UP_AXES else None)
+
+
+def _changed(
+    job: Job, shape: Mesh | PointCloud, stated: tuple[str | None, str | None], change: _Change, suffix: str
+) -> tuple[Mesh | PointCloud, str | None]:
+    """The shape moved, its record of units and up made true, and the units of the output where they are known."""
+    from dataclasses import replace
+
+    moved = change.similarity(*stated)
+    units = change.to_units or change.from_units or stated[0]
+    metadata = {key: value for key, value in shape.metadata.items() if key != "units"}
+    if "units" in shape.metadata or change.to_units or change.from_units:
+        metadata["units"] = units
+    if change.to_up is not None:
+        metadata["up"] = change.to_up.upper() if change.to_up.startswith("-") else f"+{change.to_up.upper()}"
+    if not _is_identity(moved):
+        shape = shape.moved(moved)
+        _move_record(metadata, moved)
+    standard = {".glb": "m"}.get(suffix)
+    if units is not None and standard is not None and units != standard:
+        job.progress.warn(f"the numbers are {units}, while glTF has metres by its standard; --to-units m converts them")
+    if suffix == ".3mf" and units is None:
+        job.progress.warn("no units are known: 3MF is written as millimetres; --from-units says what they are")
+    return replace(shape, metadata=metadata), units
+
+
+def _is_identity(moved: Similarity) -> bool:
+    import numpy as np
+
+    return bool(np.array_equal(moved.matrix(), np.eye(4)))
+
+
+def _move_record(metadata: dict[str, Any], moved: Similarity) -> None:
+    """Keep true what a result says of its cameras' world."""
+    import numpy as np
+
+    before = metadata.get("result_from_cameras")
+    if before is not None and np.shape(before) == (4, 4):
+        metadata["result_from_cameras"] = (moved.matrix() @ np.array(before, np.float64)).tolist()
+
+
+# ---------------------------------------------------------------- cameras
+
+
+def _convert_model(
+    job: Job,
+    path: Path,
+    output: str,
+    to: str | None,
+    format: str | None,
+    images: Path | None,
+    approximate: bool,
+    change: _Change,
+) -> Report:
+    from mvgen.core.io.models import approximated, not_held, read_model, write_model_file, write_model_folder
+
+    target = to or _target(output, format)
+    job.progress.stage("read")
+    model = read_model(path, images, job.progress.warn)
+    moved = change.similarity(None, None)
+    if not _is_identity(moved):
+        model = model.moved(moved)
+    if target in ("points", "mesh"):
+        return _write_points(job, model, output, format)
+    if target == "bundler" and approximate:
+        model = approximated(model, job.progress.warn)
+    folder = _is_folder(output, to, format)
+    for text in not_held(model, target):
+        job.progress.warn(f"{output}: {text}")
+    job.progress.stage("write")
+    if folder:
+        job.write_folder(output, lambda draft: write_model_folder(model, draft, target, job.progress.warn))
+    else:
+        ending = format or (FILES[target].lstrip(".") if output == "-" else None)
+        job.write(output, lambda draft: write_model_file(model, draft, target, output == "-"), ending)
+        if output == "-" and (len(model.points) or target == "bundler"):
+            job.progress.warn("points, tracks and lists are files of their own, which standard output cannot carry")
+    data = {"kind": "scene", "format": target, "cameras": len(model.cameras), "points": len(model.points)}
+    line = f"{output}: {len(model.cameras)} cameras, {len(model.points)} points"
+    return Report({**data, "tracks": len(model.sightings.tracks)}, (line,))
+
+
+def _target(output: str, format: str | None) -> str:
+    """The format of cameras that the name of an output asks for."""
+    from mvgen.core.io.meshes import POINT_FORMATS
+
+    suffix, name = _suffix(output, format), Path(output).name.lower()
+    if _is_folder(output, None, format):
+        return "scene"
+    if suffix == ".json":
+        return "opensfm" if name.startswith("reconstruction") else "nerfstudio"
+    if suffix == ".out":
+        return "bundler"
+    if suffix in POINT_FORMATS:
+        return "points"
+    raise UsageError(
+        f"{output}: cameras cannot be written as {suffix or 'this'}",
+        f"use .json, .out, a folder, or --to {', '.join(SCENES)}; .ply for the points alone",
+    )
+
+
+def _write_points(job: Job, model: Model, output: str, format: str | None) -> Report:
+    from mvgen.core.io.meshes import save_points
+
+    job.progress.warn(f"{output}: the sparse points alone are written, without the {len(model.cameras)} cameras")
+    job.write(output, lambda draft: save_points(model.points, draft), format)
+    data = {"kind": "points", "format": _suffix(output, format).lstrip("."), "points": len(model.points)}
+    return Report(data, (f"{output}: {len(model.points)} points",))
