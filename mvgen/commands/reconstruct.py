@@ -48,6 +48,10 @@ def reconstruct(
     size: Annotated[
         int, typer.Option(min=64, max=4096, metavar="PIXELS", help="Long side of the depth maps; finer is slower.")
     ] = 960,
+    surface: Annotated[
+        Literal["poisson", "tsdf"],
+        typer.Option(help="poisson closes gaps smoothly; tsdf averages depth maps, quicker, and leaves gaps open."),
+    ] = "poisson",
     texture_size: Annotated[
         int | None,
         typer.Option(
@@ -144,6 +148,7 @@ def reconstruct(
             f"stereo.size={size}",
             f"faces={faces}",
             f"texture_size={texture_size or 0}",
+            f"surface_from={surface}",
             f"sfm.pairs={pairs}",
             f"sfm.mapper={mapper}",
             *(settings or []),

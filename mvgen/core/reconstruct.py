@@ -28,7 +28,7 @@ from mvgen.core.io.depth import has_confidence, load_depth, save_depth
 from mvgen.core.io.images import Photo
 from mvgen.core.io.meshes import load_mesh, load_points, save_mesh, save_points
 from mvgen.core.limits import between
-from mvgen.core.progress import Progress
+from mvgen.core.progress import Progress, Silent
 from mvgen.core.scale import Distance, Mark, metres_per_unit
 from mvgen.core.scene import DepthMap, Scene
 from mvgen.core.sfm import Known, Picture, SfmOptions, SfmResult, Verdict, find_cameras, prepare_pictures, with_known
@@ -38,7 +38,15 @@ from mvgen.core.sfm.recover import refuse_too_few
 from mvgen.core.stereo.confirm import cross_checked, depth_maps
 from mvgen.core.stereo.depth import ConfirmOptions, StereoOptions, estimate_depths, read_at
 from mvgen.core.stereo.select import source_views
-from mvgen.core.surface import SurfaceOptions, drop_small_parts, poisson_surface, simplify, trim
+from mvgen.core.surface import (
+    SurfaceOptions,
+    TsdfOptions,
+    drop_small_parts,
+    poisson_surface,
+    simplify,
+    trim,
+    tsdf_surface,
+)
 from mvgen.core.texture import texture_mesh
 from mvgen.core.workspace import Workspace, adopt, digest, files_digest
 
@@ -62,6 +70,8 @@ class ReconstructOptions:
     stereo: StereoOptions = field(default_factory=StereoOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
+    tsdf: TsdfOptions = field(default_factory=TsdfOptions)
+    surface_from: Literal["poisson", "tsdf"] = "poisson"
     faces: int = between(50_000, 4)
     texture_size: int = between(0, 0, 16384)  # side of the texture; 0 follows the photos
 
@@ -179,7 +189,7 @@ def _parts(stage: Stage, source: Source, run: Run) -> Any:
         return asdict(options.stereo), run.seed, device
     if stage == "fusion":
         return asdict(options.fusion), asdict(options.stereo.confirm), run.seed
-    return asdict(options.surface), options.faces, run.seed
+    return options.surface_from, asdict(options.surface), asdict(options.tsdf), options.faces, run.seed
 
 
 def _do(stage: Stage, source: Source, run: Run, key: str) -> dict[str, Any]:
@@ -343,14 +353,17 @@ def seen_depths(
 def surface_stage(run: Run) -> dict[str, Any]:
     """A clean surface of at most options.faces faces through the points."""
     workspace, options, progress = run.workspace, run.options, run.progress
+    scene = read_scene_folder(workspace.folder)
     points = load_points(workspace.folder / "points.ply")
     progress.stage("surface", 4)
-    mesh = poisson_surface(points, options.surface)
+    if options.surface_from == "tsdf":
+        mesh = averaged_surface(run, scene, points)
+    else:
+        mesh = poisson_surface(points, options.surface)
+        progress.advance()
+        mesh = trim(mesh, points, small_depths(workspace, scene), options.surface)
     progress.advance()
-    scene = read_scene_folder(workspace.folder)
-    mesh = drop_small_parts(trim(mesh, points, small_depths(workspace, scene), options.surface))
-    progress.advance()
-    mesh = drop_small_parts(simplify(mesh, options.faces))
+    mesh = drop_small_parts(simplify(drop_small_parts(mesh), options.faces))
     progress.advance(2)
     if not len(mesh.faces):
         raise CannotError("no surface was left after clean-up", "write the points as they are with --as points")
@@ -358,6 +371,17 @@ def surface_stage(run: Run) -> dict[str, Any]:
     save_mesh(mesh, draft / "surface.ply")
     workspace.install(draft)
     return {}
+
+
+def averaged_surface(run: Run, scene: Scene, points: PointCloud) -> Mesh:
+    """The surface that the depth maps agree on where there are points."""
+    margin = 0.02 * points.diagonal
+    bounds = points.bounds + np.array([[-margin], [margin]])
+
+    def maps() -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
+        return seen_depths(run.workspace, scene, run.options.stereo.confirm, Silent())
+
+    return tsdf_surface(maps, bounds, run.options.tsdf, run.progress)
 
 
 def small_depths(workspace: Workspace, scene: Scene) -> list[DepthMap]:
