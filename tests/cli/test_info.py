@@ -77,6 +77,16 @@ def test_open_doubled_and_turned_meshes(tmp_path: Path) -> None:
     assert (found["components"], found["degenerate_faces"], found["euler"], found["genus"]) == (2, 1, 4, 0)
 
 
+def test_two_boxes_that_touch_at_a_corner(tmp_path: Path) -> None:
+    whole = box()
+    other = whole.vertices + np.array([1.0, 2, 3])
+    save_mesh(Mesh(np.concatenate([whole.vertices, other]), np.concatenate([whole.faces, whole.faces + 8])),
+              tmp_path / "touch.ply")  # fmt: skip
+    found = values(tmp_path / "touch.ply")
+    assert found["watertight"] and found["places"] == 15
+    assert (found["components"], found["pinched_vertices"], found["genus"]) == (1, 1, 0)
+
+
 def test_a_torus_has_a_hole(tmp_path: Path) -> None:
     ring = trimesh.creation.torus(2, 0.5)
     save_mesh(Mesh(np.asarray(ring.vertices), np.asarray(ring.faces, np.int32)), tmp_path / "ring.glb")

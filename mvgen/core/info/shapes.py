@@ -84,9 +84,26 @@ def surface_values(mesh: Mesh) -> dict[str, Any]:
         "area": _area(mesh.vertices[mesh.faces]),
     }
     if watertight and consistent:
-        values |= {"genus": components - euler // 2, "volume": _volume(mesh.vertices[mesh.faces])}
+        fans, sheets = _fans(whole)
+        values["pinched_vertices"] = fans - len(used)
+        values |= {"genus": sheets - (euler + fans - len(used)) // 2, "volume": _volume(mesh.vertices[mesh.faces])}
         values["inside_out"] = values["volume"] < 0
     return values
+
+
+def _fans(whole: Any) -> tuple[int, int]:
+    """Of a closed trimesh: fans of faces around its vertices (more than vertices where surfaces touch), and parts that
+    hang together by edges."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pairs, ends, size = whole.face_adjacency, whole.face_adjacency_edges, len(whole.faces) * 3
+    corners = [3 * f + (whole.faces[f] == ends[:, k, None]).argmax(1) for f in pairs.T for k in (0, 1)]
+    rows, columns = np.concatenate(corners[:2]), np.concatenate(corners[2:])
+    graph = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), (size, size))
+    fans = int(connected_components(graph, directed=False)[0])
+    faces = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (size // 3, size // 3))
+    return fans, int(connected_components(faces, directed=False)[0])
 
 
 def _area(corners: NDArray[np.float64]) -> float:
