@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,7 +30,7 @@ def reconstruct(
     job: Job,
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGES|DIR...", help="Two or more photos, or folders of them; a scene with --from."),
+        typer.Argument(metavar="IMAGES|DIR...", help="Photos, folders, videos; one scene folder with --from."),
     ],
     output: Output,
     kind: Annotated[
@@ -58,6 +58,23 @@ def reconstruct(
             min=16, max=16384, metavar="PIXELS", help="Side of the texture.", show_default="follows the photos"
         ),
     ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=2, max=5000, metavar="N", help="Of a video: so many sharp frames.", show_default="2 a second"),
+    ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Masks named like the photos; white counts. Transparency masks by itself."),
+    ] = None,
+    background: Annotated[
+        Literal["none", "white", "black", "border", "static"],
+        typer.Option(help="Mask a plain backdrop (border: of any colour), or one that stays while the thing turns."),
+    ] = "none",
+    mask_sky: Annotated[bool, typer.Option("--mask-sky", help="Mask the sky.")] = False,
+    contrast: Annotated[
+        float, typer.Option(min=0, max=10, metavar="X", help="Raise local contrast; 2 is a lot.")
+    ] = 0.0,
+    sharpness: Annotated[float, typer.Option(min=0, max=5, metavar="X", help="Sharpen; 1 is a lot.")] = 0.0,
     intrinsics: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +96,8 @@ def reconstruct(
     scale_by: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B=1.2m", help="True size: the distance of two marked points, or of the cameras of two photos."
+            metavar="A,B=1.2m|gps",
+            help="True size: the distance of two marked points or of two photos' cameras, or the photos' GPS.",
         ),
     ] = None,
     marks: Annotated[
@@ -155,7 +173,10 @@ def reconstruct(
         ],
     )
     device = usable_device(job.device, job.progress)
-    source = _source(job, images, start_from, skip_bad, cameras, add_to, intrinsics, scale_by, marks)
+    inputs = Inputs(images, start_from, frames, skip_bad, masks, add_to)
+    look = [f"masks.background={background}", f"masks.sky={mask_sky}"]
+    look += [f"enhancement.contrast={contrast}", f"enhancement.sharpness={sharpness}"]
+    source = _source(job, inputs, look, cameras, intrinsics, scale_by, marks)
     with opened(Path(checkpoint) if checkpoint else job.scratch / "scene") as workspace:
         how = Run(workspace, options, job.seed, job.threads, device, job.progress)
         result = run(source, how, _first(start_from), last)
@@ -222,58 +243,99 @@ def _is_same(output: str, checkpoint: str | None) -> bool:
     return checkpoint is not None and Path(output).resolve() == Path(checkpoint).resolve()
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What the photos are, as the command line says."""
+
+    images: list[str]
+    start_from: Stage | None
+    frames: int | None
+    skip_bad: bool
+    masks: str | None
+    add_to: str | None
+
+
 def _source(
     job: Job,
-    images: list[str],
-    start_from: Stage | None,
-    skip_bad: bool,
+    inputs: Inputs,
+    look: list[str],
     cameras: str | None,
-    add_to: str | None,
     intrinsics: str | None,
     scale_by: str | None,
     marks: str | None,
 ) -> Source:
-    from mvgen.core.io.images import find_photos
+    from mvgen.core.prepare.treatment import Treatment
     from mvgen.core.reconstruct import Source, read_about
     from mvgen.core.scale import parse_distance, read_marks
     from mvgen.core.sfm.known import known_cameras, parse_intrinsics, scene_cameras
 
-    distance = None if scale_by is None else parse_distance(scale_by)
-    if _first(start_from) != "load":
-        return Source(scene=_scene_folder(job, images, start_from))
-    if start_from == "sfm":
-        images = [str(_scene_folder(job, images, start_from) / "images")]
-    given = find_photos([Path(i) for i in images])
-    earlier = find_photos([job.read(add_to, "scene folder", folder=True) / "images"]) if add_to else []
-    photos = _photos(job, [*earlier, *given], skip_bad)
+    distance = None if scale_by in (None, "gps") else parse_distance(str(scale_by))
+    if _first(inputs.start_from) != "load":
+        return Source(scene=_scene_folder(job, inputs.images, inputs.start_from))
+    photos, count, files = _photos(job, inputs)
     known, about = {}, {}
-    if add_to is not None:
-        known, about = scene_cameras(photos[: len(earlier)], Path(add_to)), read_about(Path(add_to))
+    if inputs.add_to is not None:
+        known, about = scene_cameras(photos[:count], Path(inputs.add_to)), read_about(Path(inputs.add_to))
     elif cameras is not None:
         known = known_cameras(photos, job.read(cameras, "camera file", folder=True), poses=True)
     elif intrinsics is not None:
         known = parse_intrinsics(intrinsics, photos)
-    if distance and any(k.pose is not None for k in known.values()):
+    if scale_by and any(k.pose is not None for k in known.values()):
         raise UsageError("--scale-by: known cameras have a scale already", "give one of them")
     return Source(
         photos=photos,
         known=known,
-        skip_bad=skip_bad,
+        treatment=apply_settings(Treatment(files=files), look),
+        skip_bad=inputs.skip_bad,
         earlier=about,
         distance=distance,
         marks={} if marks is None else read_marks(job.read(marks, "CSV file")),
+        gps=scale_by == "gps",
     )
 
 
-def _photos(job: Job, paths: list[Path], skip_bad: bool) -> tuple[Photo, ...]:
-    from mvgen.core.io.images import split_bad
+def _photos(job: Job, inputs: Inputs) -> tuple[tuple[Photo, ...], int, dict[str, Path]]:
+    """All photos, how many of them are those of an earlier scene (which come first), and mask files by name."""
+    from mvgen.core.io.images import find_photos, split_bad
+    from mvgen.core.prepare.masks import find_masks
 
-    photos, bad = split_bad(paths)
+    scene = None if inputs.add_to is None else job.read(inputs.add_to, "scene folder", folder=True)
+    images = inputs.images
+    if inputs.start_from == "sfm":
+        scene = _scene_folder(job, images, "sfm")
+        images = []
+    earlier = [] if scene is None else find_photos([scene / "images"])
+    photos, bad = split_bad([*earlier, *find_photos(_stills(job, images, inputs.frames))])
     for _, error in bad:
-        if not skip_bad:
+        if not inputs.skip_bad:
             raise error
         job.progress.warn(f"{error.message}; skipped")
-    return photos
+    old = {p.resolve() for p in earlier}
+    count = sum(p.path.resolve() in old for p in photos)
+    files: dict[str, Path] = {}
+    if scene is not None and (scene / "masks").is_dir():
+        files |= find_masks(photos[:count], scene / "masks", job.progress)
+    if inputs.masks is not None:
+        new = photos[count:] or photos
+        files |= find_masks(new, job.read(inputs.masks, "folder of masks", folder=True), job.progress)
+    return photos, count, files
+
+
+def _stills(job: Job, images: list[str], count: int | None) -> list[Path]:
+    """The inputs, with the frames of videos in place of these."""
+    from mvgen.core.prepare.frames import VIDEO_EXTENSIONS, video_frames
+
+    paths: list[Path] = []
+    videos = 0
+    for image in map(Path, images):
+        if image.suffix.lower() in VIDEO_EXTENSIONS:
+            videos += 1
+            paths += video_frames(image, count, job.scratch / f"frames{videos}", job.progress)
+        else:
+            paths.append(image)
+    if count is not None and not videos:
+        raise UsageError("--frames: there is no video among the inputs", "leave it out")
+    return paths
 
 
 def _scene_folder(job: Job, images: list[str], start_from: str | None) -> Path:

@@ -14,26 +14,29 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.camera import Similarity
+from mvgen.core.camera import Camera, Similarity
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.frame import upright_frame
 from mvgen.core.fusion import FusionOptions, fuse
 from mvgen.core.fusion.region import region_of_interest
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.gps import gps_similarity
 from mvgen.core.io.cameras import read_scene_folder, write_scene_folder
 from mvgen.core.io.depth import has_confidence, load_depth, save_depth
-from mvgen.core.io.images import Photo
+from mvgen.core.io.images import Photo, read_image
 from mvgen.core.io.meshes import load_mesh, load_points, save_mesh, save_points
 from mvgen.core.limits import between
+from mvgen.core.prepare.background import fixed_background
+from mvgen.core.prepare.treatment import Treatment, treat
 from mvgen.core.progress import Progress, Silent
 from mvgen.core.scale import Distance, Mark, metres_per_unit
 from mvgen.core.scene import DepthMap, Scene
 from mvgen.core.sfm import Known, Picture, SfmOptions, SfmResult, Verdict, find_cameras, prepare_pictures, with_known
 from mvgen.core.sfm.lens import Lens
-from mvgen.core.sfm.pictures import Treat
 from mvgen.core.sfm.recover import refuse_too_few
 from mvgen.core.stereo.confirm import cross_checked, depth_maps
 from mvgen.core.stereo.depth import ConfirmOptions, StereoOptions, estimate_depths, read_at
@@ -47,12 +50,18 @@ from mvgen.core.surface import (
     trim,
     tsdf_surface,
 )
+from mvgen.core.surface.carve import outside_masks
+from mvgen.core.surface.poisson import keep_faces
 from mvgen.core.texture import texture_mesh
 from mvgen.core.workspace import Workspace, adopt, digest, files_digest
 
 Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
 STAGES: tuple[Stage, ...] = ("load", "sfm", "stereo", "fusion", "surface", "texture")
 FOREIGN_SOURCES = 8  # views that a depth map of another tool is compared with
+OUTSIDE = 0.5  # of the masked views that look at a point; beyond it the point is not part of what the masks keep
+TURNTABLE_SAMPLE = 12  # pictures that tell whether the background stays the same
+SAME_BACKGROUND = "the background is the same in all photos, as when the thing turns and the camera does not"
+MASK_IT = "mask it with --masks DIR, or try --background static"
 WHOLE_VIEWS = 75  # as many depth maps as may take part with every pixel when what they look through is asked
 _MADE: dict[Stage, tuple[str, ...]] = {  # what each stage leaves in a scene folder
     "sfm": ("images", "masks", "sparse", "transforms.json", "scene.json"),
@@ -70,7 +79,7 @@ class ReconstructOptions:
     stereo: StereoOptions = field(default_factory=StereoOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
-    tsdf: TsdfOptions = field(default_factory=TsdfOptions)
+    tsdf: TsdfOptions = field(default_factory=lambda: TsdfOptions(pixels=3.0))  # finer ones are thinned out anyway
     surface_from: Literal["poisson", "tsdf"] = "poisson"
     faces: int = between(50_000, 4)
     texture_size: int = between(0, 0, 16384)  # side of the texture; 0 follows the photos
@@ -81,15 +90,14 @@ class Source:
     """What a reconstruction starts from.
 
     photos, and known: what is known of their cameras, by the photo's name; where a pose is known, the result stays in
-    the frame of the known poses. treat: what is done to each photo and its mask, and treatment: plain values that tell
-    one way from another. scene: the folder to start from when the first stage is not load. earlier: the scene.json of a
-    scene that is being added to. distance with marks, or gps: what tells the true size.
+    the frame of the known poses. treatment: masks and enhancement. scene: the folder to start from when the first stage
+    is not load. earlier: the scene.json of a scene that is being added to. distance with marks, or gps: what tells the
+    true size.
     """
 
     photos: Sequence[Photo] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
-    treat: Treat | None = None
-    treatment: Any = None
+    treatment: Treatment = field(default_factory=Treatment)
     skip_bad: bool = False
     scene: Path | None = None
     earlier: Mapping[str, Any] = field(default_factory=dict)
@@ -176,7 +184,7 @@ def _parts(stage: Stage, source: Source, run: Run) -> Any:
     options, device = run.options, run.device.partition(":")[0]
     if stage == "load":
         photos = [(p.name, hashlib.sha256(p.path.read_bytes()).hexdigest()) for p in source.photos]
-        return options.sfm.picture_size, photos, source.treatment, source.skip_bad
+        return options.sfm.picture_size, photos, source.treatment.key(), source.skip_bad
     if stage == "sfm":
         known = {
             name: (k.lens and (k.lens.width, k.lens.height, k.lens.params), None if k.pose is None else k.pose.tolist())
@@ -211,8 +219,9 @@ def load_stage(source: Source, run: Run) -> dict[str, Any]:
     """Upright pictures and masks, in a hidden folder, as `sfm` undistorts them."""
     refuse_too_few(len(source.photos))
     folder = run.workspace.fresh("upright")
+    how = treat(source.photos, source.treatment, run.progress)
     pictures = prepare_pictures(
-        source.photos, folder, run.options.sfm.picture_size, run.threads, run.progress, source.treat, source.skip_bad
+        source.photos, folder, run.options.sfm.picture_size, run.threads, run.progress, how, source.skip_bad
     )
     refuse_too_few(len(pictures))
     return {"pictures": [_plain(p) for p in pictures]}
@@ -249,7 +258,15 @@ def sfm_stage(source: Source, run: Run) -> dict[str, Any]:
     workspace, options = run.workspace, run.options.sfm
     pictures = with_known(loaded_pictures(workspace), source.known)
     work = workspace.fresh("sfm")
-    result = find_cameras(pictures, work, options, run.seed, run.threads, run.progress)
+    turntable = not source.treatment.drops_background and looks_like_turntable(pictures)
+    try:
+        result = find_cameras(pictures, work, options, run.seed, run.threads, run.progress)
+    except CannotError as error:
+        if not turntable:
+            raise
+        raise CannotError(f"{error.message}; {SAME_BACKGROUND}", MASK_IT) from error
+    if turntable:
+        run.progress.warn(f"{SAME_BACKGROUND}; {MASK_IT}")
     anchored = any(p.pose is not None for p in pictures)
     metres, up = _true_size(source, result, run)
     if anchored:
@@ -273,6 +290,13 @@ def sfm_stage(source: Source, run: Run) -> dict[str, Any]:
     return {"seconds": result.seconds}
 
 
+def looks_like_turntable(pictures: Sequence[Picture]) -> bool:
+    """Whether the background stays with the camera, so that its features speak against those of the object."""
+    step = max(1, len(pictures) // TURNTABLE_SAMPLE)
+    small = [cv2.resize(read_image(p.path), (320, 240), interpolation=cv2.INTER_AREA) for p in pictures[::step]]
+    return fixed_background([np.asarray(image, np.uint8) for image in small])[1]
+
+
 def _true_size(source: Source, result: SfmResult, run: Run) -> tuple[float | None, NDArray[np.float64] | None]:
     """Metres per unit of the cameras' world, and the direction up [3] in it; None where not known."""
     cameras = {name: v.camera for name, v in zip(result.lenses, result.scene.views)}
@@ -283,7 +307,20 @@ def _true_size(source: Source, result: SfmResult, run: Run) -> tuple[float | Non
             for name, marks in source.marks.items()
         }
         return metres_per_unit(source.distance, cameras, places), None
+    if source.gps:
+        return _size_from_gps(source, cameras, run.progress)
     return None, None
+
+
+def _size_from_gps(
+    source: Source, cameras: Mapping[str, Camera], progress: Progress
+) -> tuple[float, NDArray[np.float64]]:
+    nowhere = (math.nan, math.nan, None)
+    fixes = {p.name: p.gps or nowhere for p in source.photos}
+    gps = np.array([[a, b, math.nan if c is None else c] for a, b, c in (fixes[name] for name in cameras)], np.float64)
+    similarity, residual, used = gps_similarity(np.array([c.centre for c in cameras.values()]), gps)
+    progress.note(f"true size and up from the GPS of {int(used.sum())} photos, {residual:.1f} m off in the median")
+    return similarity.scale, similarity.rotation.T @ [0.0, 0.0, 1.0]
 
 
 def _picture_place(mark: Mark, photo: Photo, lens: Lens) -> tuple[str, float, float]:
@@ -362,6 +399,7 @@ def surface_stage(run: Run) -> dict[str, Any]:
         mesh = poisson_surface(points, options.surface)
         progress.advance()
         mesh = trim(mesh, points, small_depths(workspace, scene), options.surface)
+    mesh = carved(mesh, scene)
     progress.advance()
     mesh = drop_small_parts(simplify(drop_small_parts(mesh), options.faces))
     progress.advance(2)
@@ -371,6 +409,14 @@ def surface_stage(run: Run) -> dict[str, Any]:
     save_mesh(mesh, draft / "surface.ply")
     workspace.install(draft)
     return {}
+
+
+def carved(mesh: Mesh, scene: Scene) -> Mesh:
+    """The mesh without what most masks speak against."""
+    if all(v.mask_path is None for v in scene.views):
+        return mesh
+    outside = outside_masks(mesh.vertices, scene.views, OUTSIDE)
+    return keep_faces(mesh, np.logical_not(outside[mesh.faces].any(axis=1)))
 
 
 def averaged_surface(run: Run, scene: Scene, points: PointCloud) -> Mesh:

@@ -308,7 +308,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         if Path(path).stat().st_size == 0:
             raise InputError(f"{path}: the file is empty", "copy it again")
         _prepare_decoder(Path(path))
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=_known_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path, f"{image.width}x{image.height} pixels")
             yield image
@@ -328,6 +328,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise InputError(
             f"{path}: the picture is damaged ({error})", "copy it again from the camera, or leave it out"
         ) from error
+
+
+def _known_formats() -> list[str]:
+    """Those of FORMATS that have a decoder here; naming another one makes Pillow stumble over damaged files."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _prepare_decoder(path: Path) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError
-from mvgen.core.io.images import Photo, encode_image, find_duplicates, load_photo, read_image
+from mvgen.core.io.images import (
+    Photo,
+    encode_image,
+    find_duplicates,
+    load_photo,
+    read_image,
+    read_mask,
+    write_mask,
+)
 from mvgen.core.progress import Progress
 from mvgen.core.sfm.lens import Lens
 
@@ -121,18 +129,6 @@ def undistorted_mask(source: Path, target: Path, lens: Lens) -> None:
         soft = cv2.remap(mask.astype(np.float32), where[0], where[1], cv2.INTER_LINEAR)
         mask = np.asarray(soft) > 0.5
     write_mask(mask, target)
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """[H, W]: where a mask is white. Raises InputError."""
-    return read_image(path)[..., 0] > 127
-
-
-def write_mask(mask: NDArray[np.bool_], path: Path) -> None:
-    """Write a mask [H, W] as a grey PNG, white where it is true."""
-    import cv2
-
-    path.write_bytes(cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
 
 
 def _undistortion(lens: Lens) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import PointCloud
-from mvgen.core.io.images import Photo, read_image
+from mvgen.core.io.images import Photo, read_image, write_mask
 from mvgen.core.limits import between
 from mvgen.core.progress import Progress, Silent
 from mvgen.core.scene import Scene, View
 from mvgen.core.sfm.lens import Lens
-from mvgen.core.sfm.pictures import Picture, prepare_pictures, undistorted_copy, undistorted_mask, write_mask
+from mvgen.core.sfm.pictures import Picture, prepare_pictures, undistorted_copy, undistorted_mask
 from mvgen.core.sfm.process import run_worker
 from mvgen.core.sfm.verdicts import Evidence, Verdict, judge, refuse_hopeless
 

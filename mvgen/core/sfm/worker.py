@@ -35,6 +35,8 @@ MANY = 24  # above so many photos a quick attempt comes first
 ENOUGH_POINTS = 300
 MIN_MATCHES = 15  # verified matches that make a pair
 FLAT = 0.97  # share of matches on one plane from which on the rest counts as noise
+FLAT_AND_STILL = 0.8  # share of the pairs, and of each one's matches, that a background at rest takes
+STILL = 0.01  # of the longer side: how far such a background seems to move
 EXIF_TOLERANCE = 1.03  # refined focal lengths must lower the error of a small model by more than this
 DEFAULT_FOCAL = 1.1  # times the longer side, where nothing is known
 
@@ -122,7 +124,7 @@ def recover(job: Job) -> dict[str, NDArray[Any]]:
         outcome = try_once(job, attempt)
         if best is None or outcome.score() > best.score():
             best = outcome
-        if is_complete(job, best):
+        if is_complete(job, best) or (not best.models and stands_still(job, best.database)):
             break
     assert best is not None
     return collect(job, best)
@@ -550,6 +552,18 @@ def is_planar(job: Job, database: Path) -> bool:
     """Whether homographies explain nearly all matches, so that the photos cannot tell their focal length."""
     shares = [share for _, _, share, _ in pair_homographies(job, database)]
     return bool(shares) and float(np.median(shares)) > FLAT
+
+
+def stands_still(job: Job, database: Path) -> bool:
+    """Whether most matches are of a background that stays where it is in the pictures: more of them say no more."""
+    moves = []
+    for a, _, share, homography in pair_homographies(job, database):
+        width, height = size(job, a)
+        corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
+        moved = corners @ homography.T
+        step = np.linalg.norm(moved[:, :2] / moved[:, 2:] - corners[:, :2], axis=1).max()
+        moves.append(share > FLAT_AND_STILL and step < STILL * max(width, height))
+    return bool(moves) and float(np.mean(moves)) > FLAT_AND_STILL
 
 
 def guess_unknown_focals(job: Job, database: Path) -> bool:

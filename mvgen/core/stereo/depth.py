@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
-from mvgen.core.io.images import read_image
+from mvgen.core.io.images import read_image, read_mask
 from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import Scene, View
@@ -85,7 +85,7 @@ def read_at(view: View, camera: Camera) -> NDArray[np.uint8]:
 
 def read_mask_at(path: Path, camera: Camera) -> NDArray[np.bool_]:
     """A mask resampled to the size of a camera, [H, W]: white wherever most of a pixel is."""
-    mask = read_image(path)[..., 0]
+    mask = read_mask(path).astype(np.uint8) * 255
     return np.asarray(cv2.resize(mask, (camera.width, camera.height), interpolation=cv2.INTER_AREA)) > 127
 
 
