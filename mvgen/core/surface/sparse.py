@@ -15,7 +15,8 @@ Either way what is found equals marching cubes on the whole grid.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Lattice:
 
     def points(self, nodes: NDArray[np.number]) -> NDArray[np.float64]:
         """[..., 3] from nodes [..., 3]."""
-        return self.origin + nodes * self.spacing
+        return self.origin + np.asarray(nodes, np.float64) * self.spacing
 
     @property
     def leaves(self) -> NDArray[np.int64]:
@@ -111,7 +112,7 @@ class _Nodes:
     lattice: Lattice
     batch: int
     asked: int = 0
-    known: list[tuple[NDArray[np.int64], NDArray[np.floating]]] = field(default_factory=list)
+    known: list[tuple[NDArray[np.int64], NDArray[np.floating]]] = dataclasses.field(default_factory=list)
 
     def sample(self, nodes: NDArray[np.number]) -> NDArray[np.floating]:
         """The field at nodes [N, 3], in batches."""

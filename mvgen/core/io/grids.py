@@ -1,0 +1,134 @@
+"""Grids of values in space: signed distances or occupancies, as .npy or .npz.
+
+A .npz has ``values`` [X, Y, Z], the first index along x; where its nodes lie (``bounds`` [2, 3], the first and the last
+node; or ``origin`` [3] and ``spacing``, one number or [3]); and, if it likes, ``kind`` (sdf or occupancy) and ``level``.
+A .npy has the values alone: nodes lie at whole numbers.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.errors import InputError
+from mvgen.core.geometry import Mesh
+
+Kind = Literal["sdf", "occupancy"]
+
+LARGEST = 1 << 31  # values of a grid
+LEVELS: dict[str, float] = {"sdf": 0.0, "occupancy": 0.5}
+_BLOCK = 64  # cells a side that marching cubes sees at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """values [X, Y, Z] at origin [3] + index * spacing [3]; NaN where nothing is known.
+
+    Inside are values below the level of a signed distance, and above that of an occupancy.
+    """
+
+    values: NDArray[Any]
+    origin: NDArray[np.float64]
+    spacing: NDArray[np.float64]
+    kind: Kind
+    level: float
+
+
+def load_grid(path: Path, kind: Kind | None = None, level: float | None = None) -> Grid:
+    """A grid from a file. kind and level come before what the file says.
+
+    A file that says no kind is a signed distance when it has values below 0, else an occupancy. Raises InputError for a
+    file that is missing, damaged, too large, or holds no grid.
+    """
+    path = Path(path)
+    arrays = _read(path)
+    values = arrays.get("values")
+    if values is None or values.ndim != 3 or min(values.shape) < 2 or values.dtype.kind not in "fiub":
+        raise InputError(f"{path}: holds no grid of numbers [X, Y, Z]", 'a .npz should have an array "values"')
+    if values.dtype.kind == "f" and (np.isinf(values).any() or np.isnan(values).all()):
+        raise InputError(f"{path}: has values that are not finite", "use NaN, and that only where nothing is known")
+    origin, spacing = _placed(arrays, values.shape, path)
+    kind = kind or _kind(arrays, values, path)
+    if level is None:
+        level = _number(arrays["level"], path) if "level" in arrays else LEVELS[kind]
+    return Grid(values, origin, spacing, kind, level)
+
+
+def grid_surface(grid: Grid) -> Mesh:
+    """Marching cubes at the level; of an occupancy, everything beyond the grid is empty. May be without faces."""
+    from mvgen.core.surface.march import march
+
+    if grid.kind == "occupancy":
+        empty = np.pad(grid.values.astype(np.float32), 1, constant_values=min(0.0, 2 * grid.level - 1))
+        padded = replace(grid, values=empty, origin=grid.origin - grid.spacing)
+        found = march(_blocks(padded, -1.0), -grid.level)
+        return Mesh(padded.origin + found.places() * grid.spacing, found.faces)
+    found = march(_blocks(grid, 1.0), grid.level)
+    return Mesh(grid.origin + found.places() * grid.spacing, found.faces)
+
+
+def _blocks(grid: Grid, sign: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating]]]:
+    shape = grid.values.shape
+    for x in range(0, shape[0] - 1, _BLOCK):
+        for y in range(0, shape[1] - 1, _BLOCK):
+            for z in range(0, shape[2] - 1, _BLOCK):
+                part = grid.values[x : x + _BLOCK + 1, y : y + _BLOCK + 1, z : z + _BLOCK + 1]
+                yield np.array([x, y, z]), sign * part.astype(np.float64)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        if path.suffix.lower() == ".npy":
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+            if values.size > LARGEST:
+                raise InputError(f"{path}: holds more than {LARGEST >> 20} million values", "make the grid smaller")
+            return {"values": np.array(values)}
+        with zipfile.ZipFile(path) as archive:
+            if any(item.file_size > 8 * LARGEST for item in archive.infolist()):
+                raise InputError(f"{path}: holds more than {LARGEST >> 20} million values", "make the grid smaller")
+        with np.load(path, allow_pickle=False) as data:
+            known = ("values", "bounds", "origin", "spacing", "kind", "level")
+            return {name: data[name] for name in data.files if name in known}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file", "check the name") from error
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable grid ({error})", "write it again with numpy.savez") from error
+
+
+def _placed(
+    arrays: dict[str, NDArray[Any]], shape: tuple[int, ...], path: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where node 0 is, and the distance of the nodes, [3] each."""
+    try:
+        if "bounds" in arrays:
+            bounds = np.asarray(arrays["bounds"], np.float64).reshape(2, 3)
+            origin, spacing = bounds[0], (bounds[1] - bounds[0]) / (np.array(shape) - 1)
+        else:
+            origin = np.asarray(arrays.get("origin", np.zeros(3)), np.float64).reshape(3)
+            spacing = np.broadcast_to(np.asarray(arrays.get("spacing", 1.0), np.float64), (3,))
+    except ValueError as error:
+        raise InputError(f"{path}: its bounds, origin or spacing are malformed", "bounds are [2, 3]") from error
+    if not (np.isfinite(origin).all() and np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise InputError(f"{path}: its nodes have no distance from each other", "bounds are the lowest and highest node")
+    return origin, np.array(spacing)
+
+
+def _kind(arrays: dict[str, NDArray[Any]], values: NDArray[Any], path: Path) -> Kind:
+    told = str(arrays["kind"]).lower() if "kind" in arrays else None
+    if told in ("sdf", "occupancy"):
+        return "sdf" if told == "sdf" else "occupancy"
+    if told is not None:
+        raise InputError(f"{path}: its kind {told[:40]!r} is not known", "use sdf or occupancy")
+    return "sdf" if values.dtype.kind in "fi" and bool((values < 0).any()) else "occupancy"
+
+
+def _number(value: NDArray[Any], path: Path) -> float:
+    if value.size != 1 or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+        raise InputError(f"{path}: its level is not a number", "give one finite number")
+    return float(value.reshape(-1)[0])

@@ -1,0 +1,208 @@
+"""Normals of points that have none, and how rough the points are.
+
+A normal is the direction in which the nearest neighbours vary least (Hoppe et al. 1992). Which way it points follows
+along a spanning tree from point to point, and patch by patch from the cameras where they are known, else from which
+side is the outside: what can be reached from beyond the points on a grid in which they are a wall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
+from scipy.spatial import cKDTree
+
+NEIGHBOURS = (16, 32, 64, 128, 256, 512, 1024)  # tried in turn, until they lie flat
+FLAT = 0.02  # share of the variance across a neighbourhood, below which it lies flat
+ENOUGH = 64  # neighbours for one normal
+PROBES = 1000  # points at which that is tried
+LINKS = 10  # neighbours to which the way of a normal is handed on
+TURN = 0.7  # cosine between two normals below which the way is not sure to be handed on rightly
+SURE = 0.1  # mean vote of a patch from which on it is believed
+WALL = 160  # cells along the longest side of the grid that tells outside from inside, at most
+_CHUNK = 1 << 22  # neighbours held at a time
+
+
+@dataclass(frozen=True)
+class Roughness:
+    """neighbours: how many make a flat piece; noise: standard deviation of the points across the surface; spacing:
+    median distance of a point to the nearest other; radius: of the flat piece."""
+
+    neighbours: int
+    noise: float
+    spacing: float
+    radius: float
+
+
+def roughness(points: NDArray[np.float64]) -> Roughness:
+    """How far points [N, 3] scatter about a surface: the first of NEIGHBOURS that lies flat tells."""
+    tree = cKDTree(points)
+    some = points[:: max(1, len(points) // PROBES)]
+    best: tuple[float, Roughness] | None = None
+    for count in NEIGHBOURS:
+        if count > max(len(points) // 4, NEIGHBOURS[0]):
+            break
+        distance, index = tree.query(some, min(count, len(points)), workers=-1)
+        variance, _ = _axes(points[index])
+        share = float(np.median(variance[:, 0] / np.maximum(variance.sum(1), 1e-300)))
+        noise = float(np.median(np.sqrt(np.maximum(variance[:, 0], 0))))
+        found = Roughness(count, noise, float(np.median(distance[:, 1])), float(np.median(distance[:, -1])))
+        if best is None or share < best[0]:
+            best = (share, found)
+        if share < FLAT:
+            break
+    assert best is not None
+    return best[1]
+
+
+def estimate_normals(points: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
+    """[N, 3]: unit normals of either sign, of points [N, 3] and so many of their neighbours.
+
+    Of more than ENOUGH neighbours only that many, drawn by chance, are looked at.
+    """
+    pool = points
+    if neighbours > ENOUGH:
+        share = max(ENOUGH, len(points) * ENOUGH // neighbours)
+        pool = points[np.random.default_rng(0).permutation(len(points))[:share]]
+    tree = cKDTree(pool)
+    count = min(neighbours, ENOUGH, len(pool))
+    out = np.empty((len(points), 3))
+    step = max(1, _CHUNK // count)
+    for first in range(0, len(points), step):
+        index = tree.query(points[first : first + step], count, workers=-1)[1]
+        out[first : first + step] = _axes(pool[index])[1]
+    return out
+
+
+def orient_normals(
+    points: NDArray[np.float64], normals: NDArray[np.float64], cameras: Sequence[NDArray[np.float64]] = ()
+) -> NDArray[np.float64]:
+    """Normals [N, 3] turned outwards, or towards the nearest of some cameras' centres [3]."""
+    votes = _towards(points, normals, np.array(cameras)) if len(cameras) else _outwards(points, normals)
+    tree = _spanning_tree(points, normals)
+    signs = _handed_on(tree, normals)
+    patch = _patches(tree, normals)
+    weight = np.bincount(patch, votes * signs) / np.bincount(patch)
+    flips = np.where(weight < 0, -1.0, 1.0)
+    unsure = np.abs(weight) < SURE
+    if unsure.any() and not unsure.all():
+        flips = _from_sure(tree, patch, flips, unsure)
+    return normals * (signs * flips[patch])[:, None]
+
+
+def _axes(neighbours: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variances [N, 3], smallest first, of neighbourhoods [N, K, 3], and the direction [N, 3] of the smallest."""
+    around = neighbours - neighbours.mean(1, keepdims=True)
+    values, vectors = np.linalg.eigh(np.einsum("nki,nkj->nij", around, around) / neighbours.shape[1])
+    return values, vectors[:, :, 0]
+
+
+def _towards(
+    points: NDArray[np.float64], normals: NDArray[np.float64], cameras: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[N]: cosine between normals and the direction of the nearest camera."""
+    away = cameras[cKDTree(cameras).query(points)[1]] - points
+    return (normals * away).sum(1) / np.maximum(np.linalg.norm(away, axis=1), 1e-300)
+
+
+def _outwards(points: NDArray[np.float64], normals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] in -1 to 1: whether normals point to where one gets from outside, on a grid in which points are a wall."""
+    some = points[:: max(1, len(points) // 20_000)]
+    gap = float(np.percentile(cKDTree(points).query(some, min(7, len(points)))[0][:, -1], 90))
+    cell = max(gap, float(np.ptp(points, axis=0).max()) / WALL, 1e-300)
+    place = (points - points.min(0)) / cell + 4
+    wall = np.zeros(tuple(np.ceil(place.max(0)).astype(int) + 4), bool)
+    wall[tuple(np.floor(place).astype(int).T)] = True
+    wall = ndimage.binary_dilation(wall, np.ones((3, 3, 3), bool))
+    label, _ = ndimage.label(~wall)
+    outside = ndimage.gaussian_filter((label == label[0, 0, 0]).astype(np.float32), 1.0)
+
+    def at(shift: float) -> NDArray[np.float32]:
+        return ndimage.map_coordinates(outside, (place - 0.5 + shift * normals).T, order=1, mode="nearest")
+
+    return np.clip(at(2.0) - at(-2.0) + at(3.0) - at(-3.0), -1, 1).astype(np.float64)
+
+
+def _spanning_tree(points: NDArray[np.float64], normals: NDArray[np.float64]) -> coo_matrix:
+    """[N, N]: links between neighbours that join all points and turn as little as possible."""
+    count = len(points)
+    distance, index = cKDTree(points).query(points, min(LINKS + 1, count), workers=-1)
+    start = np.repeat(np.arange(count), index.shape[1] - 1)
+    end = index[:, 1:].reshape(-1)
+    turn = 1 - np.abs((normals[start] * normals[end]).sum(1))
+    length = distance[:, 1:].reshape(-1) / max(float(distance[:, 1:].max()), 1e-300)
+    keep = start != end
+    # a little of the length, for among parallel normals the nearest should be first; never 0, which is no link
+    weight = (turn + 0.01 * length + 1e-9)[keep]
+    graph = coo_matrix((weight, (start[keep], end[keep])), (count, count)).tocsr()
+    graph = graph.maximum(graph.T)
+    tree = minimum_spanning_tree(graph)
+    return tree.tocoo()
+
+
+def _handed_on(tree: coo_matrix, normals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N]: signs that make the normals of linked points agree."""
+    count = len(normals)
+    apart, label = connected_components(tree, directed=False)
+    # one more point, to which each part is tied, so that one search reaches all
+    first = np.unique(label, return_index=True)[1]
+    ties = np.full(apart, count)
+    joined = coo_matrix(
+        (np.ones(len(tree.row) + apart), (np.r_[tree.row, ties], np.r_[tree.col, first])), (count + 1, count + 1)
+    ).tocsr()
+    order, before = breadth_first_order(joined, count, directed=False)
+    agree = np.ones(count + 1)
+    child = order[1:]
+    parent = before[child]
+    inner = parent < count
+    dot = (normals[child[inner]] * normals[parent[inner]]).sum(1)
+    agree[child[inner]] = np.where(dot < 0, -1.0, 1.0)
+    signs = np.ones(count + 1)
+    for level in _levels(order, before):
+        signs[level] = signs[before[level]] * agree[level]
+    return signs[:count]
+
+
+def _levels(order: NDArray[np.int32], before: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+    """The points of a breadth-first search by their distance from its root, which is left out."""
+    out = []
+    end = 1
+    rank = np.full(len(before), -1, np.int64)
+    rank[order] = np.arange(len(order))
+    parent_rank = np.r_[-1, rank[before[order[1:]]]]
+    while end < len(order):
+        stop = int(np.searchsorted(parent_rank, end, side="left"))
+        out.append(order[end:stop])
+        end = stop
+    return out
+
+
+def _patches(tree: coo_matrix, normals: NDArray[np.float64]) -> NDArray[np.int32]:
+    """[N]: parts of the tree within which the normals turn gently from point to point."""
+    gentle = np.abs((normals[tree.row] * normals[tree.col]).sum(1)) >= TURN
+    links = coo_matrix((np.ones(gentle.sum()), (tree.row[gentle], tree.col[gentle])), tree.shape)
+    return connected_components(links, directed=False)[1]
+
+
+def _from_sure(
+    tree: coo_matrix, patch: NDArray[np.int32], flips: NDArray[np.float64], unsure: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Signs [P] of patches: unsure ones take that of the next sure one along the tree."""
+    count = len(flips)
+    a, b = patch[tree.row], patch[tree.col]
+    between = a != b
+    sure = np.flatnonzero(~unsure)
+    rows, columns = np.r_[a[between], np.full(len(sure), count)], np.r_[b[between], sure]
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), (count + 1, count + 1)).tocsr()
+    order, before = breadth_first_order(graph, count, directed=False)
+    out = np.r_[flips, 1.0]
+    for level in _levels(order, before):
+        level = level[unsure[level]]
+        inherited = before[level]
+        out[level] = np.where(inherited < count, out[inherited], out[level])
+    return out[:count]

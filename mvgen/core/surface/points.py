@@ -1,0 +1,128 @@
+"""A surface through points of any kind: oriented or not, even or noisy, closed or open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from mvgen.core.errors import CannotError
+from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.progress import Progress
+from mvgen.core.surface.normals import Roughness, estimate_normals, orient_normals, roughness
+from mvgen.core.surface.poisson import FEWEST, SurfaceOptions, octree_depth, poisson_surface
+from mvgen.core.surface.trim import trim
+
+NOISY = 1.0  # noise in spacings from which on points are smoothed
+BALL = 0.8  # radius of the first ball, in distances to the sixth neighbour
+BALLS = (1.0, 2.0, 4.0)  # and of the following ones, in radii of the first
+CELL = 1.0  # noise in half cells of the octree: finer cells would draw the noise
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Points with unit normals, and what was found of them."""
+
+    cloud: PointCloud
+    rough: Roughness
+    noisy: bool
+
+
+def prepare_points(cloud: PointCloud, cameras: Sequence[NDArray[np.float64]], progress: Progress) -> Prepared:
+    """Points without doubles, with normals; those of noisy points are moved onto the surface among them.
+
+    Normals that are there are kept; others are estimated and turned to the nearest of the cameras' centres, or
+    outwards. Raises CannotError for too few points.
+    """
+    cloud = _distinct(cloud)
+    if len(cloud) < FEWEST:
+        raise CannotError(f"{len(cloud)} different points are too few for a surface", f"give at least {FEWEST} points")
+    rough = roughness(cloud.points)
+    noisy = rough.noise > NOISY * rough.spacing
+    normals = _sound_normals(cloud)
+    if normals is None:
+        progress.note(f"normals from {rough.neighbours} neighbours of each point")
+        axes = estimate_normals(cloud.points, rough.neighbours)
+        normals = orient_normals(cloud.points, axes, cameras)
+    cloud = replace(cloud, normals=normals.astype(np.float32))
+    return Prepared(cloud, rough, noisy)
+
+
+def points_surface(
+    cloud: PointCloud, options: SurfaceOptions, cameras: Sequence[NDArray[np.float64]], progress: Progress
+) -> Mesh:
+    """Screened Poisson through the points, without what lies far from them. Raises CannotError."""
+    ready = prepare_points(cloud, cameras, progress)
+    points = ready.cloud.points
+    gap = max(ready.rough.spacing, CELL * ready.rough.noise if ready.noisy else 0.0)
+    if ready.noisy:
+        progress.note(f"the points scatter by {ready.rough.noise / cloud.diagonal:.2%} of the diagonal")
+    depth = options.depth or octree_depth(points, gap)
+    mesh = poisson_surface(ready.cloud, replace(options, depth=depth))
+    return trim(mesh, ready.cloud, [], options)
+
+
+def _distinct(cloud: PointCloud) -> PointCloud:
+    _, first = np.unique(cloud.points, axis=0, return_index=True)
+    return cloud if len(first) == len(cloud) else cloud[np.sort(first)]
+
+
+def _sound_normals(cloud: PointCloud) -> NDArray[np.float64] | None:
+    """[N, 3] of length 1, or None where there are none or many are no directions."""
+    if cloud.normals is None:
+        return None
+    normals = cloud.normals.astype(np.float64)
+    length = np.linalg.norm(normals, axis=1)
+    good = np.isfinite(length) & (length > 1e-6)
+    if good.mean() < 0.99:
+        return None
+    normals[~good] = [0, 0, 1]
+    return normals / np.where(good, length, 1)[:, None]
+
+
+def ball_surface(cloud: PointCloud, cameras: Sequence[NDArray[np.float64]], progress: Progress) -> Mesh:
+    """Triangles between the points, over which balls of growing size roll (ball pivoting, Bernardini et al. 1999).
+
+    For even points without noise: they become the vertices, and gaps stay open. Raises CannotError.
+    """
+    import pymeshlab
+
+    ready = prepare_points(cloud, cameras, progress)
+    if ready.noisy:
+        progress.warn("the points scatter about the surface, which ball pivoting follows; --method poisson smooths them")
+    points, normals = ready.cloud.points, ready.cloud.normals
+    assert normals is not None
+    centre, scale = points.mean(0), max(cloud.diagonal, 1e-300)
+    radius = BALL * _evenness(points) / scale
+    meshes = pymeshlab.MeshSet()
+    meshes.add_mesh(
+        pymeshlab.Mesh(vertex_matrix=(points - centre) / scale, v_normals_matrix=normals.astype(np.float64))
+    )
+    for factor in BALLS:
+        meshes.generate_surface_reconstruction_ball_pivoting(ballradius=pymeshlab.PureValue(factor * radius))
+    meshes.meshing_remove_unreferenced_vertices()
+    found = meshes.current_mesh()
+    if not found.face_number():
+        raise CannotError("no ball rests on three of the points", "use --method poisson")
+    return Mesh(found.vertex_matrix() * scale + centre, found.face_matrix().astype(np.int32))
+
+
+def _evenness(points: NDArray[np.float64]) -> float:
+    """Median distance to the sixth neighbour, about the width of a ring of triangles around a point."""
+    step = max(1, len(points) // 20_000)
+    return float(np.median(cKDTree(points).query(points[::step], k=min(7, len(points)))[0][:, -1]))
+
+
+def colours_of_points(mesh: Mesh, cloud: PointCloud) -> Mesh:
+    """The mesh with the mean colour of the nearest points, closer ones counting more."""
+    if cloud.colours is None:
+        return mesh
+    count = min(8, len(cloud))
+    distance, index = cKDTree(cloud.points).query(mesh.vertices, count, workers=-1)
+    distance, index = distance.reshape(-1, count), index.reshape(-1, count)
+    weight = 1 / (distance + 0.1 * distance.mean(1, keepdims=True) + 1e-300)
+    colours = (cloud.colours[index] * weight[..., None]).sum(1) / weight.sum(1, keepdims=True)
+    return replace(mesh, colours=np.clip(colours, 0, 1).astype(np.float32))
