@@ -32,13 +32,13 @@ class Share(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The largest ``count`` parts, or those with a ``share`` of the largest one's area."""
+    """The largest ``number`` of parts, or those with a ``share`` of the largest one's area."""
 
-    count: int | None
+    number: int | None
     share: float
 
     def __str__(self) -> str:
-        return f"{self.share:g}" if self.count is None else str(self.count)
+        return f"{self.share:g}" if self.number is None else str(self.number)
 
 
 def parse_share(text: str | Share) -> Share:
@@ -172,7 +172,9 @@ def _check_output(job: Job, output: str, format: str | None) -> None:
     job.check(output, format)
     suffix = f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower()
     if suffix not in FORMATS:
-        raise UsageError(f"{output}: a mesh cannot be written as {suffix or 'this'}", f"use one of {', '.join(FORMATS)}")
+        raise UsageError(
+            f"{output}: a mesh cannot be written as {suffix or 'this'}", f"use one of {', '.join(FORMATS)}"
+        )
 
 
 def _cleaning(
@@ -192,7 +194,7 @@ def _cleaning(
     return Cleaning(
         transform=None if transform is None else read_transform(transform),
         repair=repair,
-        parts=None if components is None else components.count,
+        parts=None if components is None else components.number,
         part_share=0.0 if components is None else components.share,
         holes=0.0 if holes is None else holes.value,
         smooth=smooth,

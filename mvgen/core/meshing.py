@@ -21,7 +21,7 @@ from mvgen.core.scene import DepthMap
 from mvgen.core.surface import SurfaceOptions, TsdfOptions, drop_small_parts, simplify, tsdf_surface
 from mvgen.core.surface.change import keep_parts, remesh, smooth, transformed
 from mvgen.core.surface.points import ball_surface, colours_of_points, points_surface
-from mvgen.core.surface.repair import Repairs, fill_holes, repair
+from mvgen.core.surface.repair import Repairs, fill_holes, repair, turned_outwards
 from mvgen.core.surface.topology import topology, weld
 from mvgen.core.surface.tsdf import Maps, map_bounds
 from mvgen.core.texture.transfer import transfer_colours, transfer_texture
@@ -201,7 +201,8 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
         mesh = grid_surface(source.grid)
         if not len(mesh.faces):
             raise CannotError(
-                f"nothing crosses the level {source.grid.level:g} of the grid ({source.grid.kind})", "give another --level"
+                f"nothing crosses the level {source.grid.level:g} of the grid ({source.grid.kind})",
+                "give another --level",
             )
         return mesh
     if method == "tsdf":
@@ -243,7 +244,7 @@ def _points_of(maps: Maps, progress: Progress) -> PointCloud:
             coloured &= image is not None
             yield depth_map, np.zeros((*depth_map.depth.shape, 3), np.uint8) if image is None else image
 
-    region = Region(bounds.mean(0), float(np.linalg.norm(bounds[1] - bounds[0])))
+    region = Region(bounds.mean(0), float(np.linalg.norm(bounds[1] - bounds[0])), np.inf)
     cloud = fuse(pictured(), region, FusionOptions())
     progress.note(f"{len(cloud):,} points from the depth maps")
     return cloud if coloured else replace(cloud, colours=None)
@@ -272,9 +273,12 @@ def clean(mesh: Mesh, wanted: Cleaning, texture_size: int | None, progress: Prog
     if wanted.holes > 0:
         now = _welded(now)
         closed, count = fill_holes(now.mesh, wanted.holes)
+        closed = turned_outwards(closed) if wanted.repair else closed
         now = replace(now, mesh=closed, steps=now.steps | {"fill_holes": {"closed": count}})
     if wanted.smooth:
-        now = replace(now, mesh=smooth(now.mesh, wanted.smooth), steps=now.steps | {"smooth": {"rounds": wanted.smooth}})
+        now = replace(
+            now, mesh=smooth(now.mesh, wanted.smooth), steps=now.steps | {"smooth": {"rounds": wanted.smooth}}
+        )
     now = _rebuilt(now, wanted)
     if not len(now.mesh.faces):
         raise CannotError("no face was left after cleaning", "ask for less cleaning")

@@ -1,7 +1,7 @@
 """Grids of values in space: signed distances or occupancies, as .npy or .npz.
 
 A .npz has ``values`` [X, Y, Z], the first index along x; where its nodes lie (``bounds`` [2, 3], the first and the last
-node; or ``origin`` [3] and ``spacing``, one number or [3]); and, if it likes, ``kind`` (sdf or occupancy) and ``level``.
+node; or ``origin`` [3] and ``spacing``, one number or [3]); and, where given, ``kind`` (sdf or occupancy), ``level``.
 A .npy has the values alone: nodes lie at whole numbers.
 """
 
@@ -115,7 +115,9 @@ def _placed(
     except ValueError as error:
         raise InputError(f"{path}: its bounds, origin or spacing are malformed", "bounds are [2, 3]") from error
     if not (np.isfinite(origin).all() and np.isfinite(spacing).all() and (spacing > 0).all()):
-        raise InputError(f"{path}: its nodes have no distance from each other", "bounds are the lowest and highest node")
+        raise InputError(
+            f"{path}: its nodes have no distance from each other", "bounds are the lowest and highest node"
+        )
     return origin, np.array(spacing)
 
 

@@ -24,7 +24,7 @@ ROUNDS = 10  # of remeshing
 def keep_parts(mesh: Mesh, count: int | None, share: float = 0.0, welded: bool = False) -> Mesh:
     """The ``count`` parts with the largest area, or those with at least a share of the largest one's area.
 
-    Faces are of one part when they share a place, or a vertex of a mesh that is ``welded`` already. uv and colours stay.
+    Faces are of one part when they share a place, or a vertex of a mesh that is ``welded`` already. uv, colours stay.
     """
     part = face_parts(mesh if welded else weld(mesh))
     area = np.bincount(part, face_areas(mesh))

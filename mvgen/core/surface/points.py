@@ -92,7 +92,9 @@ def ball_surface(cloud: PointCloud, cameras: Sequence[NDArray[np.float64]], prog
 
     ready = prepare_points(cloud, cameras, progress)
     if ready.noisy:
-        progress.warn("the points scatter about the surface, which ball pivoting follows; --method poisson smooths them")
+        progress.warn(
+            "the points scatter about the surface, which ball pivoting follows; --method poisson smooths them"
+        )
     points, normals = ready.cloud.points, ready.cloud.normals
     assert normals is not None
     centre, scale = points.mean(0), max(cloud.diagonal, 1e-300)

@@ -35,8 +35,8 @@ def repair(mesh: Mesh) -> tuple[Mesh, Repairs]:
     """Weld, drop degenerate and double faces, part crowded edges and pinched vertices, turn faces consistently.
 
     Where more than two faces share an edge, or fans of faces a vertex alone, the sheets get vertices of their own, so
-    that solids that touch become closed solids. Closed parts whose inside is out are turned, unless they lie within another part (a cavity). Faces
-    that cross each other stay. The mesh may come out empty.
+    that solids that touch become closed solids. Closed parts whose inside is out are turned, unless they lie within
+    another part (a cavity). Faces that cross each other stay. The mesh may come out empty.
     """
     clean = weld(mesh)
     welded = len(mesh.vertices) - len(clean.vertices)
@@ -54,6 +54,11 @@ def repair(mesh: Mesh) -> tuple[Mesh, Repairs]:
     split = len(clean.vertices) - before
     clean, turned, one_sided = _turned(clean)
     return clean, Repairs(welded, degenerate, duplicate, crowded, split, turned, one_sided)
+
+
+def turned_outwards(mesh: Mesh) -> Mesh:
+    """A welded mesh with its faces turned as `repair` does: for parts that have been closed since."""
+    return _turned(mesh)[0]
 
 
 def _sound(mesh: Mesh) -> NDArray[np.bool_]:
@@ -91,7 +96,7 @@ def _halved(mesh: Mesh, edges: Edges) -> Mesh:
     """Faces at crowded edges cut in two, each pair at a new vertex; a face is cut only once."""
     one, two = _pairs(mesh, edges)
     crowded = edges.count[edges.of] > 2
-    groups = [(int(a), int(b)) for a, b in zip(one, two) if crowded[a]]
+    groups: list[tuple[int, ...]] = [(int(a), int(b)) for a, b in zip(one, two) if crowded[a]]
     alone = crowded.copy()
     alone[one] = alone[two] = False
     groups += [(int(a),) for a in np.flatnonzero(alone)]
@@ -196,9 +201,7 @@ def _turned(mesh: Mesh) -> tuple[Mesh, int, int]:
     return replace(mesh, faces=faces), int((flip ^ swap).sum()), int((~two_sided).sum())
 
 
-def _within(
-    mesh: Mesh, faces: NDArray[np.int32], part: NDArray[np.int32], is_open: NDArray[np.bool_], k: int
-) -> bool:
+def _within(mesh: Mesh, faces: NDArray[np.int32], part: NDArray[np.int32], is_open: NDArray[np.bool_], k: int) -> bool:
     """Whether the first vertex of part k lies in another closed part, by the winding number of all of these."""
     from mvgen.kernels.voxels import winding_reference
 
@@ -245,4 +248,5 @@ def _loops_of(mesh: Mesh) -> tuple[_Loops, NDArray[np.int64]]:
     ends = edges.ends[edges.of[sides]]
     of = border_loops(ends)
     length = np.linalg.norm(mesh.vertices[ends[:, 0]] - mesh.vertices[ends[:, 1]], axis=1)
-    return _Loops(of, np.bincount(of, length) if len(of) else np.zeros(0)), sides // 3
+    total = np.bincount(of, length) if len(of) else np.zeros(0)
+    return _Loops(of, np.asarray(total, np.float64)), sides // 3

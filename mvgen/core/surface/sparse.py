@@ -14,8 +14,8 @@ Either way what is found equals marching cubes on the whole grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np

@@ -107,7 +107,7 @@ def orientation(faces: NDArray[np.integer], edges: Edges) -> tuple[NDArray[np.bo
     """Which faces [F] to turn so that neighbours across edges of two faces agree (the fewest of each part), and
     whether that can be done where they are [F].
 
-    Each face stands in the graph twice, as it is and turned. Neighbours that agree join like with like, others crosswise.
+    Each face stands in the graph twice, as it is and turned. Neighbours that agree join like with like, others across.
     A part that is joined with its own turned self has one side only, as a Möbius strip, and is left as it is.
     """
     count = len(faces)

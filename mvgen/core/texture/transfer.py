@@ -109,9 +109,7 @@ def transfer_texture(old: Mesh, new: Mesh, size: int | None = None) -> Mesh:
     return replace(flat, texture=_with_gutter(texture.reshape(size, size, 3), texels))
 
 
-def _texel_places(
-    flat: Mesh, size: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+def _texel_places(flat: Mesh, size: int) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
     """Texels [T] covered by charts (row * size + column), and the surface's points and normals [T, 3] there."""
     from mvgen.kernels.texture import face_map
 
@@ -120,8 +118,8 @@ def _texel_places(
     owner = face_map(corners.astype(np.float32), size, MARGIN).reshape(-1)
     texels = np.flatnonzero(owner >= 0).astype(np.int32)
     face = owner[texels]
-    centres = np.stack([texels % size, texels // size], axis=1) + 0.5
-    w = _plane_weights(centres, corners[face])
+    centres = np.stack([texels % size, texels // size], axis=1).astype(np.float64) + 0.5
+    w = _plane_weights(centres, np.asarray(corners[face], np.float64))
     space = flat.vertices[flat.faces]
     across = np.cross(space[:, 1] - space[:, 0], space[:, 2] - space[:, 0])
     normals = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-300)
