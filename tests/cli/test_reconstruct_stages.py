@@ -11,8 +11,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
+from PIL import Image
 
 from mvgen.core.alignment import align_cameras, matching_cameras
 from mvgen.core.camera import Camera
@@ -236,3 +238,36 @@ def test_a_killed_run_goes_on_and_writes_the_same(whole: Box, photos: Path, box:
         shutil.rmtree(left, ignore_errors=True)
     box.ok(photos, "-o", "scene.glb", "--checkpoint", "work", *QUICK)
     assert (box.folder / "scene.glb").read_bytes() == expected
+
+
+def test_what_masks_hide_has_no_depth(photos: Path, box: Box) -> None:
+    masks = box.folder / "masks"
+    masks.mkdir()
+    for i in range(4):
+        mask = np.full((relief.SIZE[1], relief.SIZE[0]), 255, np.uint8)
+        mask[:, :100] = 0
+        Image.fromarray(mask).save(masks / f"p{i}.png")
+    box.ok(photos, "-o", "scene", "--stop-after", "stereo", "--masks", "masks", *QUICK)
+    assert sorted(p.name for p in (box.folder / "scene" / "masks").iterdir()) == [f"p{i}.jpg.png" for i in range(4)]
+    for path in sorted((box.folder / "scene" / "depth").iterdir()):
+        depth = load_depth(path).depth
+        assert not depth[:, :39].any()
+        assert (depth[:, 45:] > 0).mean() > 0.3
+    box.ok("scene", "--from", "fusion", "-o", "scene.glb", *QUICK)
+    assert len(load_mesh(box.folder / "scene.glb").faces) > 100
+
+
+def test_photos_without_gps_tell_no_size(photos: Path, box: Box) -> None:
+    ran = box.run(photos, "-o", "scene", "--stop-after", "sfm", "--scale-by", "gps")
+    assert ran.returncode == 1 and "GPS" in ran.stderr.decode() and not (box.folder / "scene").exists()
+
+
+def test_frames_of_a_film_are_photos(photos: Path, box: Box) -> None:
+    frames = [np.asarray(Image.open(p)) for p in sorted(photos.iterdir())]
+    imageio.mimwrite(
+        box.folder / "film.mp4", [f for f in frames for _ in range(5)], fps=10, quality=9, macro_block_size=4
+    )
+    box.ok("film.mp4", "--frames", "4", "-o", "scene", "--stop-after", "load", "--contrast", "1")
+    assert len(list((box.folder / "scene" / "images").iterdir())) == 4
+    ran = box.run(photos, "--frames", "4", "-o", "other", "--stop-after", "load")
+    assert ran.returncode == 2 and "no video" in ran.stderr.decode()
