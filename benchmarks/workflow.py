@@ -44,12 +44,12 @@ from mvgen.core.render.raycast import Caster
 Array = NDArray[np.float64]
 MESH = Path("textured_meshes/egyptian_cat/cat.glb")  # under $MVGEN_DATA
 SETS = ("rendered/egyptian_cat", "rendered/spot", "rendered/exploding_barrel")
-MOST_SECONDS, MOST_MB, LARGE_F = 900, 4000, 0.9  # bars of `large`
-CAMERAS_LOSS = 0.005  # of F-score that true cameras may cost
-SCALE_ERROR = 0.01
-KEPT_DEGREES, KEPT_SHIFT = 0.01, 1e-4  # how much an old camera may move in `add`; the shift in diagonals
+MOST_SECONDS, MOST_MB, LARGE_F = 600, 3000, 0.9  # bars of `large`
+CAMERAS_LOSS = 0.0  # of F-score that true cameras may cost
+SCALE_ERROR = 0.005
+KEPT_DEGREES, KEPT_SHIFT = 0.1, 1e-4  # how much an old camera may move in `add`; the shift in diagonals
 NEW_DEGREES = 0.5
-MASKED_F = 0.8
+MASKED_F = 0.85
 CHAIN = 3  # kills in a row before a chain is let go on to its end
 
 

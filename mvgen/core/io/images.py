@@ -258,8 +258,22 @@ def write_image(image: NDArray[np.uint8], path: Path) -> None:
         draft.write_bytes(encode_image(image, Path(path).suffix))
 
 
-def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes:
-    """The bytes of a picture file; JPEG at quality 97 without chroma subsampling. Raises InputError."""
+def upright_exif(photo: Photo) -> bytes:
+    """The EXIF data of a photo for an upright copy of it; empty where there is none, or where it is damaged."""
+    with _opened(photo.path) as image:
+        try:
+            exif = image.getexif()
+            exif[_ORIENTATION] = 1
+            return exif.tobytes() if len(exif) > 1 or exif.get_ifd(_EXIF) else b""
+        except Exception:  # a damaged EXIF block does not spoil the picture
+            return b""
+
+
+def encode_image(image: NDArray[np.uint8], suffix: str, exif: bytes = b"") -> bytes:
+    """The bytes of a picture file; JPEG at quality 97 without chroma subsampling. Raises InputError.
+
+    exif: as `upright_exif` gives it, for JPEG and PNG.
+    """
     out = BytesIO()
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
     options: dict[str, dict[str, Any]] = {
@@ -270,7 +284,8 @@ def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes:
     name = kind.get(suffix.lower())
     if name is None:
         raise InputError(f"{suffix or 'no extension'}: not a picture format", f"use one of {', '.join(kind)}")
-    Image.fromarray(image).save(out, name, **options.get(name, {}))
+    kept = {"exif": exif} if exif and name in ("JPEG", "PNG") else {}
+    Image.fromarray(image).save(out, name, **options.get(name, {}), **kept)
     return out.getvalue()
 
 

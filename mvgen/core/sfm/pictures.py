@@ -18,6 +18,7 @@ from mvgen.core.io.images import (
     load_photo,
     read_image,
     read_mask,
+    upright_exif,
     write_mask,
 )
 from mvgen.core.progress import Progress
@@ -151,7 +152,7 @@ def _prepare(photo: Photo, folder: Path, long_side: int, camera: int, treat: Tre
     if is_jpeg and photo.untouched and image is loaded and (width, height) == (photo.width, photo.height):
         path.write_bytes(photo.path.read_bytes())
     else:
-        path.write_bytes(encode_image(image, path.suffix))
+        path.write_bytes(encode_image(image, path.suffix, upright_exif(photo)))
     mask_path = None
     if mask is not None:
         mask_path = folder / "masks" / f"{path.name}.png"

@@ -81,3 +81,11 @@ def test_copies_keep_plain_photos_and_scale_large_ones(tmp_path: Path) -> None:
     assert (small[0].width, small[0].height) == (80, 60)
     assert small[0].focal == pytest.approx((whole[0].focal or 0) / 2)
     assert small[1].focal is None
+
+
+def test_copies_keep_the_focal_length_in_their_exif(tmp_path: Path) -> None:
+    path = worlds.save_photo(worlds.texture(1, 120, 160), tmp_path / "a.jpg")
+    photos = read_photos([path])
+    picture = prepare_pictures(photos, tmp_path / "out", 80, 1, Silent())[0]
+    again = read_photos([picture.path])[0]
+    assert again.focal_px == pytest.approx((photos[0].focal_px or 0) / 2) and again.orientation == 1
