@@ -26,6 +26,7 @@ SMALL_SIDE = 160  # pixels: size at which photos are compared for a fixed backgr
 STATIC_SIDE = 480  # pixels: size at which static backgrounds are found
 MOST_PHOTOS = 24  # of a set, evenly chosen, show what the static background looks like
 SAME = 7.0  # colour distance within which a pixel stays the same, beside its noise
+CUTS = 4  # rounds of GrabCut
 STEADY = 0.9  # of the photos in which a static pixel is the same
 RIVAL = 0.2  # of the photos in which a second colour of a pixel must appear to be its background
 
@@ -92,16 +93,45 @@ def static_backgrounds(
             "use --background border, or --masks",
         )
     lab = _levelled(_soft_lab(stack))
-    plate, settled = _plate(lab)
-    noise = float(np.median([np.median(_distance(one, plate)[settled]) for one in lab]))
+    plate, sure = _plate(lab)
+    noise = float(np.median([np.median(_distance(one, plate)[sure]) for one in lab]))
     core = _enclosed(_steady(lab) >= STEADY)
     masks = {}
     for photo in photos:
-        image = cv2.resize(load_photo(photo, STATIC_SIDE), plate.shape[1::-1], interpolation=cv2.INTER_AREA)
-        distance = _distance(_levelled(_soft_lab([np.asarray(image, np.uint8)]), plate)[0], plate)
-        masks[photo.name] = _from_border((distance <= max(tolerance, 4 * noise)) & ~core)
+        image = np.asarray(
+            cv2.resize(load_photo(photo, STATIC_SIDE), plate.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8
+        )
+        distance = _distance(_levelled(_soft_lab([image]), plate)[0], plate)
+        masks[photo.name] = _from_border(_cut(image, distance > max(tolerance, 4 * noise), sure, core))
         progress.advance()
     return masks
+
+
+def _cut(
+    image: NDArray[np.uint8], differs: NDArray[np.bool_], sure: NDArray[np.bool_], core: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """[H, W]: the background of one picture, by GrabCut (Rother et al. 2004) from where it differs from the plate.
+
+    What differs is only a first guess: where the object mostly hides the background, the plate has the object's colour.
+    sure: certainly background; core: certainly object.
+    """
+    seeds = np.where(differs, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    seeds[core] = cv2.GC_FGD
+    seeds[sure & ~differs] = cv2.GC_BGD
+    rows, columns = (np.flatnonzero((seeds != cv2.GC_BGD).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return ~differs
+    margin = max(8, image.shape[0] // 8)
+    box = tuple(slice(max(0, int(at[0]) - margin), int(at[-1]) + margin) for at in (rows, columns))
+    part = np.ascontiguousarray(seeds[box])
+    if not differs[box].any() or not (part == cv2.GC_BGD).any():
+        return ~differs
+    models = np.zeros((2, 1, 65))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(np.ascontiguousarray(image[box]), part, (0, 0, 1, 1), models[0], models[1], CUTS, cv2.GC_INIT_WITH_MASK)
+    background = np.ones(seeds.shape, np.bool_)
+    background[box] = (part == cv2.GC_BGD) | (part == cv2.GC_PR_BGD)
+    return background
 
 
 def _lab(image: NDArray[np.uint8]) -> NDArray[np.float32]:

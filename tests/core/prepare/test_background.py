@@ -91,6 +91,21 @@ def test_the_background_of_a_turntable_is_found(tmp_path: Path, plain: bool) -> 
     assert np.mean(scores) > 0.92
 
 
+def test_a_spotted_object_is_not_its_own_background(tmp_path: Path) -> None:
+    """It hides the middle of the picture in most photos, so its main colour is what is seen there most often."""
+    spots = texture(7, 40)[..., :1] > 150
+    for k in range(12):
+        coat = np.where(np.roll(spots, 31 * k, axis=1), [30.0, 35, 30], [225.0, 235, 240])
+        picture = np.where(blob(0.5 * k)[..., None], coat, 0.5 * texture(100, 20))
+        cv2.imwrite(str(tmp_path / f"p{k:02}.jpg"), finished(picture, k), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    photos = read_photos(sorted(tmp_path.glob("*.jpg")))
+    masks = static_backgrounds(photos)
+    scores = [overlap(~masks[p.name], blob(0.5 * k)) for k, p in enumerate(photos)]
+    assert min(scores) > 0.85
+    again = static_backgrounds(photos)
+    assert all(np.array_equal(masks[name], again[name]) for name in masks)
+
+
 def test_a_fixed_background_is_recognised(tmp_path: Path) -> None:
     from mvgen.core.io.images import load_photo
 
