@@ -1,7 +1,11 @@
 """Settings that all tests share."""
 
+import os
+
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure of the code.
-settings.register_profile("mvgen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no failure of the code; where changes are judged, the same examples are tried each time.
+settings.register_profile(
+    "mvgen", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("mvgen")
