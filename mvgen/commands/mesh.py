@@ -216,5 +216,6 @@ def _report(
     closed = "watertight" if after["watertight"] else f"{after['open_edges']:,} open edges"
     genus = "" if after["genus"] is None else f", genus {after['genus']}"
     parts = after["components"]
-    line = f"{output}: {after['faces']:,} faces, {closed}{genus}, {parts:,} part{'s' * (parts != 1)}; {method}"
+    how = "" if method == "none" else f"; {method}"
+    line = f"{output}: {after['faces']:,} faces, {closed}{genus}, {parts:,} part{'s' * (parts != 1)}{how}"
     return Report(data=data, lines=(line,))

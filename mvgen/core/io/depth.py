@@ -61,9 +61,9 @@ def find_depths(folder: Path, cameras: Sequence[Camera] = ()) -> tuple[list[Dept
     InputError where there are no depth maps.
     """
     folder = Path(folder)
-    inner = next((folder / name for name in FOLDERS if (folder / name).is_dir()), folder)
+    inner = next((folder / name for name in FOLDERS if _depth_files(folder / name)), folder)
     scene = folder if inner != folder else folder.parent
-    paths = sorted(p for p in inner.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = _depth_files(inner)
     if not paths:
         raise InputError(f"{folder}: holds no depth maps", "it should hold files of kind " + ", ".join(SUFFIXES))
     geometric = {p.name for p in paths if p.stem.endswith(_COLMAP[0])}
@@ -83,6 +83,10 @@ def find_depths(folder: Path, cameras: Sequence[Camera] = ()) -> tuple[list[Dept
         else:
             found.append(DepthFile(path, camera, picture if picture is not None and picture.is_file() else None))
     return found, lost
+
+
+def _depth_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _names(cameras: Sequence[Camera]) -> dict[str, Camera]:
