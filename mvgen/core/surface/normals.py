@@ -17,8 +17,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
-NEIGHBOURS = (16, 32, 64, 128, 256, 512, 1024)  # tried in turn, until they lie flat
-FLAT = 0.02  # share of the variance across a neighbourhood, below which it lies flat
+NEIGHBOURS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # tried in turn, until they lie flat
+FLAT = 0.1  # share of the variance across a neighbourhood, below which it lies flat
 ENOUGH = 64  # neighbours for one normal
 PROBES = 1000  # points at which that is tried
 LINKS = 10  # neighbours to which the way of a normal is handed on
