@@ -53,7 +53,7 @@ from mvgen.core.surface import (
 from mvgen.core.surface.carve import outside_masks
 from mvgen.core.surface.poisson import keep_faces
 from mvgen.core.texture import texture_mesh
-from mvgen.core.workspace import Workspace, adopt, digest, files_digest
+from mvgen.core.workspace import Workspace, adopt, check_workspace, digest, files_digest
 
 Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
 STAGES: tuple[Stage, ...] = ("load", "sfm", "stereo", "fusion", "surface", "texture")
@@ -122,7 +122,7 @@ class Run:
 class Reconstruction:
     """What came of it, as far as the last stage went; all lies in one frame, and in the workspace's folder.
 
-    about: what scene.json says. frame: the similarity from the cameras' own world to the result's.
+    about: what scene.json says; seconds: of the steps that found the cameras.
     """
 
     about: dict[str, Any]
@@ -142,6 +142,7 @@ def reconstruct(source: Source, run: Run, first: Stage = "load", last: Stage = "
 
     Raises CannotError where the photos do not allow it, with the reason, InputError for unusable files.
     """
+    check_workspace(run.workspace.folder, [p.path for p in source.photos])
     key = _start(source, run, first)
     todo = STAGES[STAGES.index(first) : STAGES.index(last) + 1]
     mesh = None

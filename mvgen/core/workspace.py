@@ -104,10 +104,17 @@ class Workspace:
             return None
 
 
-def check_workspace(folder: Path) -> None:
-    """Refuse a folder for checkpoints that holds something else. Raises InputError."""
-    if not (folder / HIDDEN).is_dir() and not _is_scene(folder):
+def check_workspace(folder: Path, photos: Iterable[Path] = ()) -> None:
+    """Refuse a folder for checkpoints that holds something else, or some of the photos: its pictures are written anew.
+
+    Raises InputError.
+    """
+    if not (folder / HIDDEN).is_dir():
         check_folder_target(folder)
+    inside = folder.resolve()
+    for photo in photos:
+        if photo.resolve().is_relative_to(inside):
+            raise InputError(f"{photo}: lies in {folder}, whose pictures are written anew", "use another --checkpoint")
 
 
 @contextmanager
@@ -124,6 +131,8 @@ def opened(folder: Path) -> Iterator[Workspace]:
         raise InputError(f"{folder}: cannot be written: {error.strerror}", "choose another folder") from error
     with lock:
         _lock(lock, folder)
+        for left in (folder / HIDDEN).glob(".mvgen-*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         yield Workspace(folder)
 
 
@@ -141,14 +150,12 @@ def _lock(file: Any, folder: Path) -> None:
         ) from error
 
 
-def _is_scene(folder: Path) -> bool:
-    return (folder / "images").is_dir() and ((folder / "sparse").is_dir() or (folder / "transforms.json").is_file())
-
-
 def adopt(source: Path, workspace: Workspace, names: Iterable[str]) -> None:
     """Bring what another scene folder holds under these names into a workspace; by links, as no file is changed."""
     if source.resolve() == workspace.folder.resolve():
         return
+    names = list(names)
+    workspace.remove(names)
     draft = workspace.fresh("adopted")
     for name in names:
         given = source / name

@@ -240,6 +240,16 @@ def test_a_killed_run_goes_on_and_writes_the_same(whole: Box, photos: Path, box:
     assert (box.folder / "scene.glb").read_bytes() == expected
 
 
+@pytest.mark.parametrize("how", [["work", "--from", "sfm"], ["work/images"], ["photos/p3.jpg", "--add-to", "work"]])
+def test_pictures_of_the_checkpoint_itself_are_kept(whole: Box, photos: Path, box: Box, how: list[str]) -> None:
+    shutil.copytree(whole.folder / "work", box.folder / "work")
+    shutil.copytree(photos, box.folder / "photos")
+    before = {p.name: p.read_bytes() for p in (box.folder / "work" / "images").iterdir()}
+    ran = box.run(*how, "-o", "scene.glb", "--checkpoint", "work", *QUICK)
+    assert ran.returncode == 3 and "written anew" in ran.stderr.decode()
+    assert {p.name: p.read_bytes() for p in (box.folder / "work" / "images").iterdir()} == before
+
+
 def test_what_masks_hide_has_no_depth(photos: Path, box: Box) -> None:
     masks = box.folder / "masks"
     masks.mkdir()

@@ -63,8 +63,19 @@ def test_other_folders_are_not_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "letters" / HIDDEN).exists()
     (tmp_path / "scene" / "images").mkdir(parents=True)
     (tmp_path / "scene" / "sparse").mkdir()
-    (tmp_path / "scene" / "notes.txt").write_text("mine")
-    check_workspace(tmp_path / "scene")  # another tool's scene may be worked on in place
+    (tmp_path / "scene" / "images" / "a.jpg").write_text("mine")
+    with pytest.raises(InputError, match="did not write"):
+        check_workspace(tmp_path / "scene")
+
+
+def test_photos_in_the_folder_are_not_written_over(tmp_path: Path) -> None:
+    with opened(tmp_path / "w") as workspace:
+        (workspace.folder / "images").mkdir()
+        photo = workspace.folder / "images" / "a.jpg"
+        photo.write_text("the only copy")
+    check_workspace(tmp_path / "w", [tmp_path / "b.jpg"])
+    with pytest.raises(InputError, match="written anew"):
+        check_workspace(tmp_path / "w", [photo])
 
 
 def test_adopted_files_are_those_of_the_source_and_change_with_it(tmp_path: Path) -> None:
