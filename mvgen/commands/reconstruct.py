@@ -22,6 +22,13 @@ EXTENSIONS = {"mesh": (".glb", ".ply", ".obj", ".stl", ".off"), "points": (".ply
 LAST = {"mesh": "texture", "points": "fusion", "scene": "fusion"}  # the last stage of each kind of result
 KINDS = {"load": "scene", "sfm": "scene", "stereo": "scene", "fusion": "points", "surface": "mesh", "texture": "mesh"}
 
+NO_TREATMENT = (
+    "masks.background=none",
+    "masks.sky=False",
+    "enhancement.contrast=0.0",
+    "enhancement.sharpness=0.0",
+)
+
 Kind = Literal["mesh", "points", "scene"]
 Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
 
@@ -270,7 +277,10 @@ def _source(
     from mvgen.core.sfm.known import known_cameras, parse_intrinsics, scene_cameras
 
     distance = None if scale_by in (None, "gps") else parse_distance(str(scale_by))
+    if marks is not None and distance is None:
+        raise UsageError("--marks: says where points are, but not how far apart", "add --scale-by A,B=1.2m")
     if _first(inputs.start_from) != "load":
+        _refuse_early_options(inputs, look, cameras, intrinsics, scale_by)
         return Source(scene=_scene_folder(job, inputs.images, inputs.start_from))
     photos, count, files = _photos(job, inputs)
     known, about = {}, {}
@@ -292,6 +302,28 @@ def _source(
         marks={} if marks is None else read_marks(job.read(marks, "CSV file")),
         gps=scale_by == "gps",
     )
+
+
+def _refuse_early_options(
+    inputs: Inputs, look: list[str], cameras: str | None, intrinsics: str | None, scale_by: str | None
+) -> None:
+    """What only earlier stages would heed must not be passed over in silence."""
+    given = {
+        "--cameras": cameras,
+        "--intrinsics": intrinsics,
+        "--scale-by": scale_by,
+        "--add-to": inputs.add_to,
+        "--masks": inputs.masks,
+        "--frames": inputs.frames,
+        "--skip-bad": inputs.skip_bad,
+        "--background, --mask-sky, --contrast, --sharpness": look != list(NO_TREATMENT),
+    }
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                f"--from {inputs.start_from}: cameras and pictures are those of the scene, so that {name} says nothing",
+                "leave it out, or start --from sfm",
+            )
 
 
 def _photos(job: Job, inputs: Inputs) -> tuple[tuple[Photo, ...], int, dict[str, Path]]:

@@ -27,7 +27,7 @@ from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.gps import gps_similarity
 from mvgen.core.io.cameras import read_scene_folder, write_scene_folder
 from mvgen.core.io.depth import has_confidence, load_depth, save_depth
-from mvgen.core.io.images import Photo, read_image
+from mvgen.core.io.images import Photo, check_photo, read_image
 from mvgen.core.io.meshes import load_mesh, load_points, save_mesh, save_points
 from mvgen.core.limits import between
 from mvgen.core.prepare.background import fixed_background
@@ -220,12 +220,27 @@ def load_stage(source: Source, run: Run) -> dict[str, Any]:
     """Upright pictures and masks, in a hidden folder, as `sfm` undistorts them."""
     refuse_too_few(len(source.photos))
     folder = run.workspace.fresh("upright")
-    how = treat(source.photos, source.treatment, run.progress)
+    photos = source.photos
+    if source.skip_bad and source.treatment.masks.background == "static":  # which looks at all photos beforehand
+        photos = sound_photos(photos, run.progress)
+    how = treat(photos, source.treatment, run.progress)
     pictures = prepare_pictures(
-        source.photos, folder, run.options.sfm.picture_size, run.threads, run.progress, how, source.skip_bad
+        photos, folder, run.options.sfm.picture_size, run.threads, run.progress, how, source.skip_bad
     )
     refuse_too_few(len(pictures))
     return {"pictures": [_plain(p) for p in pictures]}
+
+
+def sound_photos(photos: Sequence[Photo], progress: Progress) -> list[Photo]:
+    """The photos that can be decoded; the others are named in warnings."""
+    sound = []
+    for photo in photos:
+        try:
+            check_photo(photo)
+            sound.append(photo)
+        except InputError as error:
+            progress.warn(f"{error.message}; skipped")
+    return sound
 
 
 def _plain(picture: Picture) -> dict[str, Any]:
@@ -467,14 +482,27 @@ def scene_frame(
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What the scene.json in a folder says; empty where another tool made the folder."""
-    try:
-        about = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
-    except OSError:
+    """What the scene.json in a folder says; empty where another tool made the folder. Raises InputError."""
+    path = folder / "scene.json"
+    if not path.exists():
         return {}
-    except ValueError as error:
-        raise InputError(f"{folder / 'scene.json'}: not a readable JSON file ({error})", "delete it") from error
-    return about if isinstance(about, dict) else {}
+    try:
+        about = dict(json.loads(path.read_text(encoding="utf-8")).items())
+        _check_about(about)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: is damaged ({error})", "delete it; it may be missing") from error
+    return about
+
+
+def _check_about(about: Mapping[str, Any]) -> None:
+    """Raise ValueError or TypeError for a scene.json that nobody here has written."""
+    matrix = about.get("result_from_cameras")
+    if matrix is not None and np.asarray(matrix, np.float64).shape != (4, 4):
+        raise ValueError("result_from_cameras is not 4x4")
+    if about.get("units") not in (None, "m"):
+        raise ValueError("units are neither m nor unknown")
+    for verdict in about.get("photos", ()):
+        Verdict(**verdict)
 
 
 def _gathered(run: Run, last: Stage, mesh: Mesh | None) -> Reconstruction:

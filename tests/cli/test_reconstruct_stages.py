@@ -125,6 +125,9 @@ def test_depth_maps_of_another_tool(whole: Box, box: Box) -> None:
         (["photos", "--scale-by", "p0,p1", "-o", "x.glb"], 2, "A,B=1.2m"),
         (["photos", "--scale-by", "A,B=1m", "--marks", "none.csv", "-o", "x.glb"], 3, "none.csv"),
         (["photos", "--add-to", "photos", "-o", "x.glb"], 3, "photos"),
+        (["photos", "--from", "fusion", "--cameras", "c.json", "-o", "x.glb"], 2, "--cameras says nothing"),
+        (["photos", "--from", "stereo", "--mask-sky", "-o", "x.glb"], 2, "--mask-sky"),
+        (["photos", "--marks", "m.csv", "-o", "x.glb"], 2, "--marks"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
@@ -248,6 +251,17 @@ def test_pictures_of_the_checkpoint_itself_are_kept(whole: Box, photos: Path, bo
     ran = box.run(*how, "-o", "scene.glb", "--checkpoint", "work", *QUICK)
     assert ran.returncode == 3 and "written anew" in ran.stderr.decode()
     assert {p.name: p.read_bytes() for p in (box.folder / "work" / "images").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "3", '{"photos": 3}', '{"photos": [{"name": "a"}]}', '{"result_from_cameras": "x"}', '{"units": 7}'],
+)
+def test_a_damaged_scene_json_is_named(whole: Box, box: Box, text: str) -> None:
+    shutil.copytree(whole.folder / "work", box.folder / "scene", ignore=shutil.ignore_patterns(".mvgen"))
+    (box.folder / "scene" / "scene.json").write_text(text)
+    ran = box.run("scene", "--from", "surface", "--stop-after", "surface", "-o", "x.ply", *QUICK)
+    assert ran.returncode == 3 and "scene.json" in ran.stderr.decode() and "Traceback" not in ran.stderr.decode()
 
 
 def test_what_masks_hide_has_no_depth(photos: Path, box: Box) -> None:
