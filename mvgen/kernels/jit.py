@@ -25,7 +25,7 @@ def cache_folder() -> Path | None:
     """Where compiled kernels are kept, or None where nothing can be written.
 
     A folder in $NUMBA_CACHE_DIR, else in mvgen/kernels of the user's cache folder. Its name follows the version and
-    the pixel functions, because a kernel that Numba finds compiled may have inlined older ones.
+    the functions that kernels share, because a kernel that Numba finds compiled may have inlined older ones.
     """
     try:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mvgen" / "kernels"
@@ -39,7 +39,8 @@ def cache_folder() -> Path | None:
 
 def _edition() -> str:
     code = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*_pixel.py")):
+    folder = Path(__file__).parent
+    for path in sorted([*folder.glob("*_pixel.py"), folder / "rangecoder.py"]):
         code.update(path.read_bytes())
     return f"{__version__}-numba{numba.__version__}-{code.hexdigest()[:12]}"
 
