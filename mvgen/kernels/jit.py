@@ -40,7 +40,7 @@ def cache_folder() -> Path | None:
 def _edition() -> str:
     code = hashlib.sha256()
     folder = Path(__file__).parent
-    for path in sorted([*folder.glob("*_pixel.py"), folder / "rangecoder.py"]):
+    for path in sorted([*folder.glob("*_pixel.py"), *folder.glob("rangecoder.py")]):
         code.update(path.read_bytes())
     return f"{__version__}-numba{numba.__version__}-{code.hexdigest()[:12]}"
 
