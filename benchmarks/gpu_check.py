@@ -95,7 +95,7 @@ def compare(cpu: Any, gpu: Any, width: int, height: int, times: int, sources: in
 
     def sweep(kernels: Any, geometric: float) -> NDArray[np.float32]:
         planes, cost = start.copy(), np.full((height, width), -1, np.float32)
-        settings = np.tile(np.array([*RANGE, PIXEL, 1, 0.3, 12, 1e-5, 0, geometric], np.float32), (2, 1))
+        settings = np.tile(np.array([*RANGE, PIXEL, 1, 0.3, 12, 1e-5, geometric], np.float32), (2, 1))
         kernels.run_passes(match, lens, settings, np.array([1, 2]), planes, cost)
         return np.concatenate([planes, cost[..., None]], -1)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, int32, int64
+from numba import float32, int32, int64, uint64
 from numpy.typing import NDArray
 
 from mvgen.kernels.jit import kernel, prange, serial_kernel
-from mvgen.kernels.patchmatch_pixel import TAPS, hypothesis_cost, reference_patch, sweep_pixel
+from mvgen.kernels.patchmatch_pixel import TAPS, hypothesis_cost, level, reference_patch, sweep_pixel
 
 _STEPS = np.arange(-4, 5, 2, dtype=np.float32)
 TAP_X, TAP_Y = (np.ascontiguousarray(g.ravel()) for g in np.meshgrid(_STEPS, _STEPS))
@@ -40,7 +40,7 @@ def run_passes(
 ) -> None:
     """Half passes of alternating colour, improving planes [H, W, 3] and cost [H, W] in place.
 
-    lens [4]; settings [P, 9] and salts [P] of each pass: see `patchmatch_pixel.sweep_pixel`.
+    lens [4]; settings [P, 8] and salts [P] of each pass: see `patchmatch_pixel.sweep_pixel`.
     """
     m = match
     for k, salt in enumerate(salts):
@@ -61,15 +61,21 @@ def sweep_volume(
     )  # fmt: skip
 
 
-def pack_picture(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
+@kernel
+def pack_picture(grey):
     """[H, W] in [0, 1] to [H, W] words holding a pixel and its right, lower and lower right neighbours (16 bits each).
 
     One load then serves a bilinear sample, which is what the cost spends its time on.
     """
-    levels = np.round(np.clip(grey, 0, 1) * 65535).astype(np.uint64)
-    wide = np.pad(levels, ((0, 1), (0, 1)), mode="edge")
-    shift = [np.uint64(16 * k) for k in range(4)]
-    return wide[:-1, :-1] | wide[:-1, 1:] << shift[1] | wide[1:, :-1] << shift[2] | wide[1:, 1:] << shift[3]
+    height, width = grey.shape
+    out = np.empty((height, width), np.uint64)
+    for y in prange(height):
+        below = min(y + 1, height - 1)
+        for x in range(width):
+            right = min(x + 1, width - 1)
+            pairs = level(grey[y, x]) | level(grey[y, right]) << uint64(16)
+            out[y, x] = pairs | level(grey[below, x]) << uint64(32) | level(grey[below, right]) << uint64(48)
+    return out
 
 
 @kernel
@@ -82,14 +88,14 @@ def half_pass(
     count = motions.shape[0]
     for row in prange(height):
         y = int32(row)
-        weight = np.empty(TAPS, np.float32)
-        value = np.empty(TAPS, np.float32)
+        patch = np.empty((4, TAPS), np.float32)
+        words = np.empty((3, TAPS), np.uint32)
         costs = np.empty(count, np.float32)
         normal = np.empty(3, np.float32)
         for x in range((y + colour) & 1, width, 2):
             sweep_pixel(
                 int32(x), y, images, support, packed, offsets, sizes, motions, count, best, planes, cost, lens, tap_x,
-                tap_y, tap_w, settings, salt, weight, value, costs, normal, depths, backward,
+                tap_y, tap_w, settings, salt, patch, words, costs, normal, depths, backward,
             )  # fmt: skip
 
 
@@ -105,21 +111,21 @@ def fill_volume(
     zero = float32(0)
     for row in prange(height):
         y = int32(row)
-        weight = np.empty(TAPS, np.float32)
-        value = np.empty(TAPS, np.float32)
+        patch = np.empty((4, TAPS), np.float32)
+        words = np.empty((3, TAPS), np.uint32)
         costs = np.empty(count, np.float32)
         for x in range(width):
             layer = int32(support[y, x])
             stride = int32(1) << layer
             mean, variance = reference_patch(
                 images[layer], int32(height), int32(width), int32(x), y, stride, tap_x, tap_y, tap_w, settings[5],
-                weight, value,
+                patch,
             )  # fmt: skip
             for d in range(levels.shape[0]):
                 c = hypothesis_cost(
                     packed, layer * int64(grade), offsets, sizes, motions, count, best, int32(x), y, levels[d], zero,
-                    zero, stride, tap_x, tap_y, weight, value, mean, variance, settings[6], depths, backward, zero,
-                    costs,
+                    zero, stride, tap_x, tap_y, patch, words, mean, variance, settings[6], depths, backward, zero,
+                    costs, float32(1e9),
                 )  # fmt: skip
                 volume[y, x, d] = np.uint8(c * float32(127.0))
 

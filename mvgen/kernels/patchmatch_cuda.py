@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import cuda, float32, int32, int64
+from numba import cuda, float32, int32, int64, uint32
 from numpy.typing import NDArray
 
 from mvgen.kernels.jit import load_for_cuda
@@ -90,13 +90,13 @@ def _kernels() -> tuple[Any, Any]:
         x = 2 * i + ((y + colour) & 1)
         if y >= cost.shape[0] or x >= cost.shape[1]:
             return
-        weight = cuda.local.array(TAPS, float32)
-        value = cuda.local.array(TAPS, float32)
+        patch = cuda.local.array((2, TAPS), float32)
+        words = cuda.local.array((1, 1), uint32)  # sums_tap_by_tap needs none
         costs = cuda.local.array(MOST_SOURCES, float32)
         normal = cuda.local.array(3, float32)
         sweep_pixel(
             int32(x), int32(y), images, support, packed, offsets, sizes, motions, int32(motions.shape[0]), best, planes,
-            cost, lens, tap_x, tap_y, tap_w, settings, salt, weight, value, costs, normal, depths, backward,
+            cost, lens, tap_x, tap_y, tap_w, settings, salt, patch, words, costs, normal, depths, backward,
         )  # fmt: skip
 
     @cuda.jit(fastmath=True)
@@ -108,8 +108,8 @@ def _kernels() -> tuple[Any, Any]:
         height, width = support.shape
         if y >= height or x >= width:
             return
-        weight = cuda.local.array(TAPS, float32)
-        value = cuda.local.array(TAPS, float32)
+        patch = cuda.local.array((2, TAPS), float32)
+        words = cuda.local.array((1, 1), uint32)  # sums_tap_by_tap needs none
         costs = cuda.local.array(MOST_SOURCES, float32)
         zero = float32(0)
         layer = int32(support[y, x])
@@ -117,13 +117,13 @@ def _kernels() -> tuple[Any, Any]:
         shift = layer * int64(packed.shape[0] // images.shape[0])
         mean, variance = reference_patch(
             images[layer], int32(height), int32(width), int32(x), int32(y), stride, tap_x, tap_y, tap_w, settings[5],
-            weight, value,
+            patch,
         )  # fmt: skip
         for d in range(levels.shape[0]):
             c = hypothesis_cost(
                 packed, shift, offsets, sizes, motions, int32(motions.shape[0]), best, int32(x), int32(y), levels[d],
-                zero, zero, stride, tap_x, tap_y, weight, value, mean, variance, settings[6], depths, backward, zero,
-                costs,
+                zero, zero, stride, tap_x, tap_y, patch, words, mean, variance, settings[6], depths, backward, zero,
+                costs, float32(1e9),
             )  # fmt: skip
             volume[y, x, d] = np.uint8(c * float32(127.0))
 
@@ -151,7 +151,7 @@ def _run_smallest() -> None:
         np.zeros((1, 2, 2), np.float32), np.zeros((2, 2), np.uint8), np.zeros(4, np.uint64), np.zeros(1, np.int64),
         np.full((1, 2), 2, np.int32), still, still, np.zeros(1, np.float32), 1,
     )  # fmt: skip
-    settings = np.ones((1, 9), np.float32)
+    settings = np.ones((1, 8), np.float32)
     sweep_volume(match, np.ones(1, np.float32), settings[0], np.empty((2, 2, 1), np.uint8))
     planes, cost = np.ones((2, 2, 3), np.float32), np.ones((2, 2), np.float32)
     run_passes(match, np.ones(4, np.float32), settings, np.zeros(1, np.int64), planes, cost)

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.gpu_check import PIXEL, RANGE, scene
 from mvgen.kernels import patchmatch
 match, lens, planes = scene(160, 120, 4)
-settings = np.tile(np.array([*RANGE, PIXEL, 1, 0.3, 12, 1e-5, 0, 0.15], np.float32), (2, 1))
+settings = np.tile(np.array([*RANGE, PIXEL, 1, 0.3, 12, 1e-5, 0.15], np.float32), (2, 1))
 volume, cost = np.empty((120, 160, 32), np.uint8), np.full((120, 160), -1, np.float32)
 patchmatch.sweep_volume(match, np.linspace(*RANGE, 32).astype(np.float32), settings[0], volume)
 patchmatch.run_passes(match, lens, settings, np.arange(2), planes, cost)

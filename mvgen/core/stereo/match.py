@@ -25,7 +25,6 @@ TONE = 12.0  # how fast the weight of a tap falls with its difference in grey
 class MatchOptions:
     """Expert knobs of the dense matcher."""
 
-    smoothness: float = between(0.0, 0)  # weight of agreement with the neighbouring pixels
     geometric: float = between(0.15, 0)  # cost of one pixel of disagreement with another view's depth
     coarse_sweeps: int = between(2, 0, 99)
     geometric_sweeps: int = between(1, 0, 99)
@@ -182,8 +181,8 @@ def improve(
     lens = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], np.float32)
     geometric = options.geometric if depths is not None else 0.0
     halving = 0.5 ** (np.arange(2 * sweeps) // 2)  # the two colours of a sweep are two passes
-    settings = np.empty((2 * sweeps, 9), np.float32)
-    settings[:] = [*rho_range, rho_px, *spread, TONE, GATE, options.smoothness, geometric]
+    settings = np.empty((2 * sweeps, 8), np.float32)
+    settings[:] = [*rho_range, rho_px, *spread, TONE, GATE, geometric]
     settings[:, 3:5] *= halving[:, None]
     salts = (seed * 1000003 + np.arange(2 * sweeps)) & 0x7FFFFFFF
     run_passes = kernels_for(device, len(sources.sizes)).run_passes
