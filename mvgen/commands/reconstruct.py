@@ -132,6 +132,15 @@ def reconstruct(
         str | None,
         typer.Option(metavar="DIR", help="Work in this scene folder, and go on from what an earlier run has finished."),
     ] = None,
+    memory: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_count,
+            metavar="BYTES",
+            help="Take at most so much memory, as 3g or 800m, or say at once what would fit.",
+            show_default="what is free",
+        ),
+    ] = None,
     save_cameras: Annotated[
         str | None,
         typer.Option(
@@ -185,7 +194,7 @@ def reconstruct(
     look += [f"enhancement.contrast={contrast}", f"enhancement.sharpness={sharpness}"]
     source = _source(job, inputs, look, cameras, intrinsics, scale_by, marks)
     with opened(Path(checkpoint) if checkpoint else job.scratch / "scene") as workspace:
-        how = Run(workspace, options, job.seed, job.threads, device, job.progress)
+        how = Run(workspace, options, job.seed, job.threads, device, job.progress, memory)
         result = run(source, how, _first(start_from), last)
         _write(job, result, how, output, kind, last, format)
         if save_cameras is not None:

@@ -30,6 +30,8 @@ from mvgen.core.io.depth import has_confidence, load_depth, save_depth
 from mvgen.core.io.images import Photo, check_photo, read_image
 from mvgen.core.io.meshes import load_mesh, load_points, save_mesh, save_points
 from mvgen.core.limits import between
+from mvgen.core.memory import Holding, available_memory, gigabytes, plan_memory, require
+from mvgen.core.memory import Job as MemoryJob
 from mvgen.core.prepare.background import fixed_background
 from mvgen.core.prepare.treatment import Treatment, treat
 from mvgen.core.progress import Progress, Silent
@@ -108,7 +110,8 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """How stages work: where, with which options, and who listens."""
+    """How stages work: where, with which options, and who listens. memory: the most bytes to take, where that is asked
+    for; holding: how much of it goes into not reading files twice, see `memory`."""
 
     workspace: Workspace
     options: ReconstructOptions
@@ -116,6 +119,8 @@ class Run:
     threads: int
     device: str
     progress: Progress
+    memory: int | None = None
+    holding: Holding = field(default_factory=Holding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +150,7 @@ def reconstruct(source: Source, run: Run, first: Stage = "load", last: Stage = "
     check_workspace(run.workspace.folder, [p.path for p in source.photos])
     key = _start(source, run, first)
     todo = STAGES[STAGES.index(first) : STAGES.index(last) + 1]
+    run = within_memory(source, run, todo)
     mesh = None
     for stage in todo:
         if stage == "texture":
@@ -171,6 +177,30 @@ def _start(source: Source, run: Run, first: Stage) -> str:
     if not (run.workspace.folder / needed).exists():
         raise InputError(f"{source.scene}: holds no {needed}, which {first} needs", "start --from an earlier stage")
     return digest("given", first, files_digest(source.scene, names))
+
+
+def within_memory(source: Source, run: Run, stages: Sequence[Stage]) -> Run:
+    """The run with as much held in memory as fits. Raises CannotError where the memory asked for is too little."""
+    if source.scene is None:
+        sizes = [(p.width, p.height) for p in source.photos]
+    else:
+        sizes = [(v.camera.width, v.camera.height) for v in read_scene_folder(run.workspace.folder).views]
+    o = run.options
+    job = MemoryJob(
+        sizes, o.sfm.picture_size, o.sfm.feature_size, o.stereo.size, o.sfm.max_features, o.sfm.neighbours,
+        o.stereo.sources, o.fusion.chunk, o.faces, o.texture_size,
+    )  # fmt: skip
+    limit = available_memory() if run.memory is None else run.memory
+    plan = plan_memory(job, stages, run.threads, limit)
+    run.progress.note(str(plan))
+    if run.memory is not None:
+        require(plan, job, stages, run.memory)
+    elif limit is not None and plan.peak > limit:
+        run.progress.warn(
+            f"{plan.largest} may take {gigabytes(plan.peak)} of memory and {gigabytes(limit)} are free; "
+            "a smaller --size takes less"
+        )
+    return replace(run, holding=plan.holding)
 
 
 def _clear(workspace: Workspace, stage: Stage) -> None:
@@ -225,7 +255,7 @@ def load_stage(source: Source, run: Run) -> dict[str, Any]:
         photos = sound_photos(photos, run.progress)
     how = treat(photos, source.treatment, run.progress)
     pictures = prepare_pictures(
-        photos, folder, run.options.sfm.picture_size, run.threads, run.progress, how, source.skip_bad
+        photos, folder, run.options.sfm.picture_size, run.holding.loaders, run.progress, how, source.skip_bad
     )
     refuse_too_few(len(pictures))
     return {"pictures": [_plain(p) for p in pictures]}
@@ -351,11 +381,11 @@ def stereo_stage(run: Run, key: str) -> dict[str, Any]:
     workspace, options = run.workspace, run.options.stereo
     scene = read_scene_folder(workspace.folder)
     states = workspace.kept("stereo", key)
-    stereo = estimate_depths(scene, states, options, run.seed, run.progress, run.device)
+    stereo = estimate_depths(scene, states, options, run.seed, run.progress, run.device, run.holding.pictures)
     run.progress.stage("confirm", len(scene.views))
     draft = workspace.fresh("draft")
     (draft / "depth").mkdir()
-    for depth_map, _ in depth_maps(stereo, options.confirm, run.progress):
+    for depth_map, _ in depth_maps(stereo, options.confirm, run.progress, run.holding.depths):
         save_depth(depth_map, draft / "depth" / f"{Path(depth_map.camera.name).stem}.npz")
     workspace.install(draft)
     workspace.discard("stereo")
@@ -367,7 +397,7 @@ def fusion_stage(run: Run) -> dict[str, Any]:
     workspace = run.workspace
     scene = read_scene_folder(workspace.folder)
     run.progress.stage("fusion", len(scene.views))
-    maps = seen_depths(workspace, scene, run.options.stereo.confirm, run.progress)
+    maps = seen_depths(workspace, scene, run.options.stereo.confirm, run.progress, run.holding.depths)
     points = fuse(maps, region_of_interest(scene), run.options.fusion)
     draft = workspace.fresh("draft")
     save_points(points, draft / "points.ply")
@@ -376,7 +406,7 @@ def fusion_stage(run: Run) -> dict[str, Any]:
 
 
 def seen_depths(
-    workspace: Workspace, scene: Scene, options: ConfirmOptions, progress: Progress
+    workspace: Workspace, scene: Scene, options: ConfirmOptions, progress: Progress, held: int = 32
 ) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
     """Each depth map of a scene with its picture at the same size, in the order of the views.
 
@@ -397,7 +427,7 @@ def seen_depths(
         place = {i: k for k, i in enumerate(known)}
         found = source_views(scene, FOREIGN_SOURCES)
         sources = [[place[j] for j in found[i] if j in place] for i in known]
-        maps = cross_checked(load, sources, options)
+        maps = cross_checked(load, sources, options, held)
     for view, depth_map in zip(views, maps):
         yield depth_map, read_at(view, depth_map.camera)
         progress.advance()
@@ -441,7 +471,7 @@ def averaged_surface(run: Run, scene: Scene, points: PointCloud) -> Mesh:
     bounds = points.bounds + np.array([[-margin], [margin]])
 
     def maps() -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
-        return seen_depths(run.workspace, scene, run.options.stereo.confirm, Silent())
+        return seen_depths(run.workspace, scene, run.options.stereo.confirm, Silent(), run.holding.depths)
 
     return tsdf_surface(maps, bounds, run.options.tsdf, run.progress)
 

@@ -128,6 +128,7 @@ def test_depth_maps_of_another_tool(whole: Box, box: Box) -> None:
         (["photos", "--from", "fusion", "--cameras", "c.json", "-o", "x.glb"], 2, "--cameras says nothing"),
         (["photos", "--from", "stereo", "--mask-sky", "-o", "x.glb"], 2, "--mask-sky"),
         (["photos", "--marks", "m.csv", "-o", "x.glb"], 2, "--marks"),
+        (["photos", "--memory", "100m", "-o", "x.glb"], 1, "more than the 0.1 GB allowed"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
@@ -139,6 +140,11 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert ran.returncode == code, lines
     assert lines[0].startswith("error: ") and told in lines[0] and lines[1].startswith("hint: ") and len(lines) == 2
     assert [p.name for p in box.folder.iterdir()] == ["photos"]
+
+
+def test_memory_is_planned_before_the_run(photos: Path, box: Box) -> None:
+    ran = box.ok(photos, "-o", "scene", "--stop-after", "load", "-v", "--memory", "2g")
+    assert "memory planned: at most 0.3 GB (load 0.3 GB)" in ran.stderr.decode()
 
 
 def test_photos_that_cannot_be_read_are_skipped_by_name(photos: Path, box: Box) -> None:

@@ -17,8 +17,6 @@ from mvgen.core.stereo.filters import sky, speckles
 from mvgen.core.stereo.match import motion
 from mvgen.kernels.consistency import confirm
 
-HELD_VIEWS = 32  # depth maps kept in memory while views are compared
-
 
 @dataclass(frozen=True, eq=False)
 class Confirmed:
@@ -82,11 +80,11 @@ def agree(
 
 
 def depth_maps(
-    stereo: StereoResult, options: ConfirmOptions, progress: Progress
+    stereo: StereoResult, options: ConfirmOptions, progress: Progress, held: int = 32
 ) -> Iterator[tuple[DepthMap, NDArray[np.uint8]]]:
-    """Each view's believed depths, with its picture at the same size."""
+    """Each view's believed depths, with its picture at the same size; so many depth maps are held in memory."""
 
-    @lru_cache(maxsize=HELD_VIEWS)
+    @lru_cache(maxsize=held)
     def rho_of(i: int) -> NDArray[np.float32]:
         return believed(stereo, i, options.max_cost)
 
@@ -104,27 +102,27 @@ def depth_maps(
 
 
 def cross_checked(
-    maps: Callable[[int], DepthMap], sources: Sequence[Sequence[int]], options: ConfirmOptions
+    maps: Callable[[int], DepthMap], sources: Sequence[Sequence[int]], options: ConfirmOptions, held: int = 32
 ) -> Iterator[DepthMap]:
     """Depth maps that nobody has checked, with only the depths that other views agree on.
 
-    maps: the depth map of a view; sources: for each view, the others it is compared with. A view without others is kept
-    as it is.
+    maps: the depth map of a view; sources: for each view, the others it is compared with; held: maps kept in
+    memory. A view without others stays as it is.
     """
 
-    @lru_cache(maxsize=HELD_VIEWS)
-    def held(i: int) -> DepthMap:
+    @lru_cache(maxsize=held)
+    def kept(i: int) -> DepthMap:
         return maps(i)
 
     def rho_of(i: int) -> NDArray[np.float32]:
-        depth = held(i).depth
+        depth = kept(i).depth
         return np.where(depth > 0, 1 / np.maximum(depth, 1e-20), 0).astype(np.float32)
 
     for i, names in enumerate(sources):
         if not names:
-            yield held(i)
+            yield kept(i)
             continue
-        cameras = {j: held(j).camera for j in (i, *names)}
+        cameras = {j: kept(j).camera for j in (i, *names)}
         found = agree(rho_of, i, names, cameras, options)
         depth = np.where(found.rho > 0, 1 / np.maximum(found.rho, 1e-20), 0).astype(np.float32)
-        yield replace(held(i), depth=depth, confidence=found.confidence)
+        yield replace(kept(i), depth=depth, confidence=found.confidence)

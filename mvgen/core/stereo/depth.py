@@ -107,11 +107,18 @@ def pyramid(grey: NDArray[np.float32]) -> list[Picture]:
 
 
 def estimate_depths(
-    scene: Scene, folder: Path, options: StereoOptions, seed: int, progress: Progress, device: str = "cpu"
+    scene: Scene,
+    folder: Path,
+    options: StereoOptions,
+    seed: int,
+    progress: Progress,
+    device: str = "cpu",
+    held: int = 12,
 ) -> StereoResult:
     """Match every view of a scene on a device (``cpu`` or ``cuda:N``); the states are written to files in `folder`.
 
-    States that an interrupted call for the same scene, options, seed and device left there are not computed again.
+    held: pictures kept in memory. States that an interrupted call for the same scene, options, seed and device left
+    there are not computed again.
     """
     cameras = tuple(v.camera.fitted(options.size) for v in scene.views)
     seen = visibility(scene)
@@ -119,7 +126,7 @@ def estimate_depths(
     ranges = [inverse_depth_range(scene, i, seen[i]) for i in range(len(cameras))]
     steps = [pixel_step(c, [cameras[j] for j in s], 0.5 * sum(r)) for c, s, r in zip(cameras, sources, ranges)]
 
-    @lru_cache(maxsize=2 * options.sources + 4)
+    @lru_cache(maxsize=held)
     def pictures(i: int) -> list[Picture]:
         return pyramid(grey_of(read_at(scene.views[i], cameras[i])))
 
