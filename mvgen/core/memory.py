@@ -18,7 +18,7 @@ BASE = 260 << 20  # the program and its libraries
 WORKER = 120 << 20  # the process that finds the cameras
 FEATURE = 128 + 32  # bytes of a feature and its place
 CELL = 320  # bytes of a cell of the fused cloud while cells are merged
-POINT = 700  # bytes of a fused point while the surface is drawn through it
+POINT = 260  # bytes of a fused point while the surface is drawn through it
 TEXEL = 28  # bytes of a texel while it is painted
 FACE = 900  # bytes of a face of the mesh while it is textured
 OVERLAP = 0.2  # of the pixels of all depth maps become points of the cloud
@@ -126,7 +126,7 @@ def needs(job: Job, stages: Sequence[str], holding: Holding) -> dict[str, int]:
     estimates = {
         "load": holding.loaders * (9 * photo + 9 * picture),
         "sfm": WORKER + 70 * feature + min(count, 2 * job.neighbours) * job.features * FEATURE + 12 * picture,
-        "stereo": depth * (18 * holding.pictures + 50 * job.sources + 110 + 8 * holding.depths),
+        "stereo": depth * max(20 * holding.pictures + 28 * job.sources + 60, 4 * holding.depths + 200),
         "fusion": CELL * cells + 200 * depth,
         "surface": POINT * points + min(count, 75) * depth,
         "texture": TEXEL * texels + FACE * job.faces + 12 * picture + 16 * count * job.faces,
