@@ -6,6 +6,8 @@ number of threads. Each kernel has a NumPy twin named ``*_reference``; tests hol
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,11 @@ BANDS = 16  # rows of a raster are dealt out in this many bands
 MOST_SAMPLES = 4  # per texel and direction
 OWN_WEIGHT = np.float32(1e-3)  # of a face's own colour against the photos', whose best one has weight 1
 NEAR = np.float32(1e-6)
+TOUCH = 1e-6  # cells by which flattened faces may lie over each other
 SLIVER = np.float32(2e-3)  # twice the area in texels below which a face owns none
 
 Float = NDArray[np.float32]
+Double = NDArray[np.float64]
 Int = NDArray[np.int32]
 Scalar = Any  # float32 once compiled
 
@@ -155,55 +159,101 @@ def face_map_reference(corners: Float, size: int, margin: float) -> Int:
     return out
 
 
+@pixel_function
+def _span(a: Scalar, b: Scalar, c: Scalar) -> tuple[int, int]:
+    """The cells [first, last) over which three coordinates spread."""
+    return int(min(a, b, c)), int(max(a, b, c)) + 1
+
+
+@pixel_function
+def _apart(first: Double, second: Double) -> bool:
+    """Whether an edge of the first triangle [3, 2] has the second on its outer side, but for TOUCH."""
+    turn = _edge(first[0, 0], first[0, 1], first[1, 0], first[1, 1], first[2, 0], first[2, 1])
+    side = 1.0 if turn > 0 else -1.0
+    for k in range(3):
+        ax, ay, bx, by = first[k, 0], first[k, 1], first[(k + 1) % 3, 0], first[(k + 1) % 3, 1]
+        depth = max(
+            side * _edge(ax, ay, bx, by, second[0, 0], second[0, 1]),
+            side * _edge(ax, ay, bx, by, second[1, 0], second[1, 1]),
+            side * _edge(ax, ay, bx, by, second[2, 0], second[2, 1]),
+        )
+        if depth <= TOUCH * math.hypot(bx - ax, by - ay):
+            return True
+    return False
+
+
+@pixel_function
+def _touches(corners: Double, x: Scalar, y: Scalar) -> bool:
+    """Whether no edge of a triangle [3, 2] has the cell from (x, y) to (x + 1, y + 1) on its outer side."""
+    turn = _edge(corners[0, 0], corners[0, 1], corners[1, 0], corners[1, 1], corners[2, 0], corners[2, 1])
+    side = 1.0 if turn > 0 else -1.0
+    for k in range(3):
+        ax, ay, bx, by = corners[k, 0], corners[k, 1], corners[(k + 1) % 3, 0], corners[(k + 1) % 3, 1]
+        middle = side * _edge(ax, ay, bx, by, x + 0.5, y + 0.5)
+        if middle + (abs(bx - ax) + abs(by - ay)) * 0.5 < 0:
+            return False
+    return True
+
+
 @serial_kernel
-def hidden_faces(corners: Float, heights: Float, grids: Int, chart: Int, cells: int) -> NDArray[np.bool_]:
-    """Faces that lie under another face of their chart when the chart is flattened: [F] bool.
+def hidden_faces(corners: Double, heights: Double, grids: NDArray[np.int64], chart: Int) -> NDArray[np.bool_]:
+    """Faces that lie under another face of their chart when the chart is flattened, by however little: [F] bool.
 
-    corners [F, 3, 2] in cells of the chart's own grid; heights [F] along the chart's direction; grids [C, 2]: offset
-    and width of each chart's grid in a buffer of ``cells``; chart [F]. Cost: about 8 flops per covered cell.
+    corners [F, 3, 2] in cells of the chart's own grid, of about a face's size; heights [F] along the chart's direction,
+    of equal ones the first is above; grids [C + 1, 2]: first cell and width of each chart's grid, then the number of
+    cells. Faces that only touch, by up to TOUCH, do not hide each other. Cost: about 60 flops for each two faces near
+    each other; 50 000 faces take about 25 ms.
     """
-    owner = np.full(cells, np.int32(-1), np.int32)
+    order = np.argsort(-heights, kind="mergesort")  # the lists of cells below begin with the uppermost face
+    starts = np.zeros(grids[-1, 0] + 1, np.int64)
+    entries = np.empty(0, np.int32)
+    for filling in range(2):  # at first the entries of each cell are only counted
+        for f in order:
+            corner, offset, width = corners[f], grids[chart[f], 0], grids[chart[f], 1]
+            x0, x1 = _span(corner[0, 0], corner[1, 0], corner[2, 0])
+            y0, y1 = _span(corner[0, 1], corner[1, 1], corner[2, 1])
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    if _touches(corner, x, y):
+                        cell = offset + y * width + x
+                        if filling:
+                            entries[starts[cell]] = f
+                            starts[cell] += 1
+                        else:
+                            starts[cell + 1] += 1
+        if not filling:
+            starts = np.cumsum(starts)
+            entries = np.empty(starts[-1], np.int32)
     hidden = np.zeros(corners.shape[0], np.bool_)
-    for f in range(corners.shape[0]):
-        ax, ay, bx, by = corners[f, 0, 0], corners[f, 0, 1], corners[f, 1, 0], corners[f, 1, 1]
-        cx, cy = corners[f, 2, 0], corners[f, 2, 1]
-        area = _edge(ax, ay, bx, by, cx, cy)
-        if abs(area) < NEAR:
-            continue
-        offset, width = grids[chart[f], 0], grids[chart[f], 1]
-        for y in range(int(min(ay, by, cy)), int(max(ay, by, cy)) + 1):
-            for x in range(int(min(ax, bx, cx)), int(max(ax, bx, cx)) + 1):
-                wa = _edge(bx, by, cx, cy, x + 0.5, y + 0.5) / area
-                wb = _edge(cx, cy, ax, ay, x + 0.5, y + 0.5) / area
-                if min(wa, wb, 1 - wa - wb) < 1e-3:
-                    continue
-                cell = offset + y * width + x
-                other = owner[cell]
-                if other < 0:
-                    owner[cell] = f
-                elif heights[other] < heights[f]:
-                    hidden[other] = True
-                    owner[cell] = f
-                else:
-                    hidden[f] = True
+    first = 0
+    for cell in range(grids[-1, 0]):
+        last = starts[cell]  # of the cell: filling has moved it there
+        for i in range(first + 1, last):
+            f = entries[i]
+            for j in range(first, i):
+                if hidden[f]:
+                    break
+                above = corners[entries[j]]
+                hidden[f] = not _apart(above, corners[f]) and not _apart(corners[f], above)
+        first = last
     return hidden
 
 
-def hidden_faces_reference(corners: Float, heights: Float, grids: Int, chart: Int, cells: int) -> NDArray[np.bool_]:
-    """The same from the list of faces over each cell."""
+def hidden_faces_reference(corners: Double, heights: Double, grids: NDArray[np.int64], chart: Int) -> NDArray[np.bool_]:
+    """The same from all pairs of faces, without a grid."""
     hidden = np.zeros(len(corners), bool)
-    over: dict[tuple[int, int, int], list[int]] = {}
-    for f, corner in enumerate(corners.astype(np.float64)):
-        x0, y0 = corner.min(0).astype(int)
-        x1, y1 = corner.max(0).astype(int) + 1
-        y, x = np.mgrid[y0:y1, x0:x1]
-        _, weights = _cover_reference(corner, x + 0.5, y + 0.5, 0.0)
-        for row, column in np.argwhere(weights.min(-1) >= 1e-3) if weights is not None else ():
-            over.setdefault((int(chart[f]), int(row + y0), int(column + x0)), []).append(f)
-    for stack in over.values():
-        top = max(stack, key=lambda f: (heights[f], -f))
-        hidden[[f for f in stack if f != top]] = True
+    for f, g in itertools.permutations(range(len(corners)), 2):
+        below = heights[f] < heights[g] or (heights[f] == heights[g] and f > g)
+        hidden[f] |= chart[f] == chart[g] and below and _depth_reference(corners[f], corners[g]) > TOUCH
     return hidden
+
+
+def _depth_reference(first: Double, second: Double) -> float:
+    """How far two triangles [3, 2] lie over each other, at most 0 where they do not; along the edges' normals."""
+    edges = np.concatenate([np.roll(t, -1, axis=0) - t for t in (first, second)])
+    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1)[:, None]
+    one, two = first @ normals.T, second @ normals.T
+    return float(np.minimum(one.max(0) - two.min(0), two.max(0) - one.min(0)).min())
 
 
 @serial_kernel

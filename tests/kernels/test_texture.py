@@ -34,17 +34,21 @@ def test_face_map(rng, margin):
 
 
 def test_hidden_faces(rng):
-    corners = rng.uniform(20, 44, (12, 1, 2)) + rng.uniform(-8, 8, (12, 3, 2))
-    arguments = (
-        corners.astype(np.float32),
-        rng.uniform(size=12).astype(np.float32),
-        np.array([[0, 64], [4096, 64]], np.int32),
-        rng.integers(0, 2, 12).astype(np.int32),
-        8192,
-    )
+    corners = rng.uniform(20, 44, (24, 1, 2)) + rng.uniform(-6, 6, (24, 3, 2))
+    heights = rng.integers(0, 12, 24).astype(np.float64)  # some are equal
+    grids = np.array([[0, 64], [4096, 64], [8192, 0]], np.int64)
+    arguments = (corners, heights, grids, rng.integers(0, 2, 24).astype(np.int32))
     fast, slow = k.hidden_faces(*arguments), k.hidden_faces_reference(*arguments)
     assert fast.any() and not fast.all()
     np.testing.assert_array_equal(fast, slow)
+
+
+@pytest.mark.parametrize("step, hides", [(1e-4, True), (1e-9, False), (0.0, False), (-1e-4, False)])
+def test_a_face_is_hidden_by_the_thinnest_overlap(step, hides):
+    corners = np.array([[[1, 1], [3, 1], [1, 3]], [[1 + step, 1], [1 + step, 3], [0, 2]]], float)
+    arguments = (corners, np.array([0.0, 1.0]), np.array([[0, 4], [16, 0]], np.int64), np.zeros(2, np.int32))
+    for find in (k.hidden_faces, k.hidden_faces_reference):
+        np.testing.assert_array_equal(find(*arguments), [hides, False])
 
 
 def ring(count):

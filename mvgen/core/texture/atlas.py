@@ -19,7 +19,7 @@ from mvgen.core.texture.surface import Surface
 MIN_COSINE = 0.2  # between a face's normal and its chart's direction
 BORDER_COST = 0.02  # of a chart border, in units of the surface's scale
 SMALL_CHART = 5e-4  # of the whole area: melts into its neighbour
-OVERLAP_CELLS = 1 << 22  # of the grid on which faces are tested for lying above each other
+MOST_ROUNDS = 20  # of cutting charts until they are flat
 PADDING = 4  # texels between charts
 UNITS = 65536.0  # width of the plane handed to xatlas, which drops faces smaller than about 1e-7
 
@@ -75,19 +75,36 @@ def _without_small(surface: Surface, charts: NDArray[np.int32]) -> NDArray[np.in
 
 
 def _flat_charts(surface: Surface, charts: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Cut out faces until no chart folds over or covers itself when it is flattened along its mean normal."""
-    bad = np.zeros(len(charts), bool)
-    for _ in range(10):
-        flat, direction = _flatten(surface, charts)
-        cosine = np.einsum("fi,fi->f", surface.normals, direction[charts])
-        bad = (cosine < MIN_COSINE) & (surface.areas > 0)
-        if not bad.any():
-            bad = _hidden(surface, charts, flat, direction)
+    """Cut out faces until no chart folds over or covers itself when it is flattened along its mean normal.
+
+    Each round cuts every chart that is not flat, because no chart turns away from its mean normal as a whole or lies
+    under itself as a whole. Charts that are not flat after all rounds are taken apart.
+    """
+    suspect = np.ones(len(charts), bool)  # faces of charts that may not be flat
+    for _ in range(MOST_ROUNDS):
+        bad = _not_flat(surface, charts, suspect)
+        suspect = np.bincount(charts, bad)[charts] > 0
         if not bad.any():
             return charts
         charts = surface.components(2 * charts + bad)
-    alone = np.where(bad, np.arange(len(charts)) + len(charts), charts)
+    bad = _not_flat(surface, charts, suspect)
+    alone = np.where(np.bincount(charts, bad)[charts] > 0, np.arange(len(charts)) + len(charts), charts)
     return np.unique(alone, return_inverse=True)[1].astype(np.int32)
+
+
+def _not_flat(surface: Surface, charts: NDArray[np.int32], suspect: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[F]: faces that turn away from their chart's direction; in charts without such, those under another face.
+
+    Only charts of ``suspect`` faces are looked at.
+    """
+    flat, direction = _flatten(surface, charts)
+    cosine = np.einsum("fi,fi->f", surface.normals, direction[charts])
+    bad = suspect & (cosine < MIN_COSINE) & (surface.areas > 0)
+    rest = np.flatnonzero(suspect & (np.bincount(charts, bad)[charts] == 0))
+    if len(rest):
+        heights = np.einsum("fi,fi->f", surface.points[surface.faces[rest]].mean(1), direction[charts[rest]])
+        bad[rest] = _hidden(charts[rest], flat[rest], heights)
+    return bad
 
 
 def _flatten(surface: Surface, charts: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -104,23 +121,33 @@ def _flatten(surface: Surface, charts: NDArray[np.int32]) -> tuple[NDArray[np.fl
     return np.einsum("fij,fkj->fki", basis[charts], surface.points[surface.faces]), direction.astype(np.float64)
 
 
-def _hidden(
-    surface: Surface, charts: NDArray[np.int32], flat: NDArray[np.float64], direction: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """[F]: faces that lie under another face of their chart."""
+def _hidden(charts: NDArray[np.int32], flat: NDArray[np.float64], heights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[F]: faces that lie under another face of their chart; heights [F] tell which is above."""
     from mvgen.kernels.texture import hidden_faces
 
-    count = int(charts.max()) + 1
-    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
-    np.minimum.at(low, charts, flat.min(1))
-    np.maximum.at(high, charts, flat.max(1))
-    cell = np.sqrt(np.prod(high - low, axis=1).sum() / OVERLAP_CELLS)
-    shape = np.floor((high - low) / cell).astype(np.int64) + 2
-    offsets = np.r_[0, np.cumsum(shape.prod(1))]
-    grids = np.stack([offsets[:-1], shape[:, 0]], axis=1).astype(np.int32)
-    corners = ((flat - low[charts][:, None]) / cell).astype(np.float32)
-    heights = np.einsum("fi,fi->f", surface.points[surface.faces].mean(1), direction[charts]).astype(np.float32)
-    return hidden_faces(corners, heights, grids, charts, int(offsets[-1]))
+    charts = np.unique(charts, return_inverse=True)[1].astype(np.int32)
+    faces = np.bincount(charts)
+    order, starts = np.argsort(charts, kind="stable"), np.r_[0, np.cumsum(faces)[:-1]]
+    lows, highs = flat.min(1), flat.max(1)
+    low = np.minimum.reduceat(lows[order], starts)
+    extent = np.maximum.reduceat(highs[order], starts) - low
+    boxes = np.bincount(charts, np.prod(highs - lows, axis=1)) / faces
+    cell = _cell_widths(faces, boxes, extent)
+    shape = np.floor(extent / cell[:, None]).astype(np.int64) + 1
+    grids = np.stack([np.r_[0, np.cumsum(shape.prod(1))], np.r_[shape[:, 0], 0]], axis=1)
+    corners = (flat - low[charts][:, None]) / cell[charts][:, None, None]
+    return hidden_faces(corners, heights, grids, charts)
+
+
+def _cell_widths(
+    faces: NDArray[np.int64], boxes: NDArray[np.float64], extent: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[C]: of grids with cells as large as the charts' faces, and at most about 20 cells for each face.
+
+    faces [C]: their number; boxes [C]: mean area of a box around one; extent [C, 2]: of the chart.
+    """
+    width = np.maximum(np.sqrt(np.maximum(boxes, extent.prod(1) / (4 * faces))), extent.max(1) / (4 * faces))
+    return np.where(width > 0, width, 1.0)
 
 
 def _packed(mesh: Mesh, charts: NDArray[np.int32], flat: NDArray[np.float64], size: int, padding: int) -> Mesh:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mvgen.core.errors import CannotError
@@ -48,6 +48,8 @@ def check(mesh: Mesh, flat: Mesh) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 1000), bumps=st.sampled_from([0.0, 0.02, 0.2]))
+@example(seed=36, bumps=0.2)  # faces that lie over each other by less than a texel
+@example(seed=187, bumps=0.2)  # charts that take many rounds to be flat
 def test_every_face_has_its_own_place(seed: int, bumps: float) -> None:
     mesh = bumpy_sphere(seed, bumps)
     flat = unwrap(mesh, SIZE)
