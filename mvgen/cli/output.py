@@ -13,6 +13,8 @@ from mvgen.cli.call import Call
 from mvgen.commands.job import Report, Table
 from mvgen.core.io.atomic import atomic_file
 
+MOST_ALIGNED = 40  # characters of a column in a piped table
+
 
 def print_report(report: Report) -> None:
     for line in report.lines:
@@ -47,15 +49,35 @@ def plain(value: Any) -> Any:
 
 
 def _print_table(table: Table) -> None:
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        _draw_table(table)
+        return
+    for line in _plain_lines(table):
+        print(line, file=sys.stderr)
+
+
+def _plain_lines(table: Table) -> list[str]:
+    """A table for pipes: no line is longer than its own cells ask for, and no cell is broken into several lines.
+
+    Columns up to MOST_ALIGNED wide are aligned. Two columns of names and values need no header.
+    """
+    rows = [[" ".join(_cell(value).split()) for value in row] for row in table.rows]
+    if len(table.header) == 2:
+        lines = [f"{name}: {value}".rstrip() for name, value in rows]
+    else:
+        rows = [list(table.header), *rows]
+        widths = [min(MOST_ALIGNED, max(len(row[k]) for row in rows)) for k in range(len(table.header))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return [table.title, *lines] if table.title else lines
+
+
+def _draw_table(table: Table) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    console = Console(file=sys.stderr, width=None if terminal else 500, highlight=False, emoji=False, markup=False)
-    drawn = RichTable(
-        title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD if terminal else None
-    )
+    console = Console(file=sys.stderr, highlight=False, emoji=False, markup=False)
+    drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for index, name in enumerate(table.header):
         numbers = bool(table.rows) and all(isinstance(row[index], (int, float)) for row in table.rows)
         drawn.add_column(name, justify="right" if numbers else "left")

@@ -70,8 +70,8 @@ def eval(
     from mvgen.core.io.truth import load_truth
     from mvgen.core.requirements import misses, regressions
 
-    goal = load_truth(job.read(truth, "mesh, points or rendered set", folder=True))
-    shape = load_any(job.read(result, "mesh or point file"))
+    goal = load_truth(job.read(truth, "mesh, points or rendered set", folder=True), job.progress.warn)
+    shape = load_any(job.read(result, "mesh or point file"), job.progress.warn)
     views = [] if cameras is None else read_cameras(job.read(cameras, "camera file", folder=True))
     pictures = None if photos is None else job.read(photos, "folder of photos", folder=True)
     if pictures is not None and not (views or goal.cameras):

@@ -12,6 +12,8 @@ from mvgen.core.errors import MvgenError
 if TYPE_CHECKING:
     from mvgen.core.info.describe import Facts
 
+MOST_SHOWN = 200  # characters of a value in a table; --json has all of it
+
 
 def info(
     job: Job,
@@ -75,7 +77,12 @@ def _details(name: str, facts: Facts) -> Table:
 
 
 def _shown(value: Any) -> str:
-    """A value as a person reads it."""
+    """A value as a person reads it, of at most MOST_SHOWN characters."""
+    text = _text(value)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
+
+
+def _text(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -83,11 +90,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         joint = "  " if any(isinstance(item, (list, tuple)) or hasattr(item, "tolist") for item in value) else ", "
-        return joint.join(_shown(item) for item in value) or "none"
-    text = str(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+        return joint.join(_text(item) for item in value) or "none"
+    return str(value)

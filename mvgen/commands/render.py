@@ -85,7 +85,7 @@ def render(
     if cameras is not None and orbit is not None:
         raise UsageError("--cameras and --orbit both name the views", "give one of them")
     job.check(output, _format(output, format), folder=kind == "folder")
-    loaded = load_any(job.read(shape, "mesh or point file"))
+    loaded = load_any(job.read(shape, "mesh or point file"), job.progress.warn)
     if cameras is None:
         count = orbit or ORBITS[kind]
         size = size or (Size(480, 360) if kind == "picture" and count > 1 else Size(960, 720))

@@ -268,7 +268,7 @@ def test_json_of_a_failure(box: Box, arguments: list[str], code: int) -> None:
 
 def test_table_is_plain_when_piped(box: Box) -> None:
     text = box.probe("in.ply", "-o", "out.ply", "--act", "table").stderr.decode()
-    assert "f_score  0.9877" in text
+    assert "Scores\nf_score: 0.9877\npsnr: 25\n" in text
     assert text.isascii()
     assert "\x1b" not in text
 

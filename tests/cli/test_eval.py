@@ -26,6 +26,7 @@ from mvgen.core.render.pictures import over, picture
 from mvgen.core.render.raycast import Caster
 
 DATA = os.environ.get("MVGEN_DATA")
+BARE = "mtllib {}.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"  # a tetrahedron
 MOVE = Similarity(0.4, Rotation.from_euler("xyz", [20, 50, -30], degrees=True).as_matrix(), np.array([3.0, -1, 2]))
 
 
@@ -87,6 +88,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cloud = sample_surface(mesh, 30000, np.random.default_rng(0))[0].points
     save_points(PointCloud(cloud), base / "cloud.ply")
     return base
+
+
+def test_what_files_lack_is_told(tmp_path: Path) -> None:
+    for name in ("result", "truth"):
+        (tmp_path / f"{name}.obj").write_text(BARE.format(f"no_{name}"))
+    told = report(tmp_path, "result.obj", "truth.obj")["warnings"]
+    assert len(told) == 2 and "no_truth.mtl" in told[0] and "no_result.mtl" in told[1]
 
 
 def test_a_perfect_result_with_its_cameras(folder: Path) -> None:

@@ -162,6 +162,20 @@ def test_one_bad_file_among_several(tmp_path: Path) -> None:
     assert run(tmp_path, "a.glb", "a.glb").returncode == 0
 
 
+def test_a_piped_table_has_short_lines(tmp_path: Path) -> None:
+    np.savez(tmp_path / f"{'long_' * 30}.npz", **{f"array_{k}": np.zeros((k + 1, 3)) for k in range(40)})
+    save_mesh(box(), tmp_path / "a.glb")
+    for name in ("a.glb", f"{'long_' * 30}.npz"):
+        lines = run(tmp_path, name).stderr.decode().splitlines()
+        assert f"file: {name}" in lines and max(map(len, lines)) < 260
+        assert all(": " in line and line == line.strip() for line in lines)
+    assert "watertight: yes" in run(tmp_path, "a.glb").stderr.decode().splitlines()
+    several = run(tmp_path, "a.glb", f"{'long_' * 30}.npz").stderr.decode().splitlines()
+    assert all(line == line.rstrip() for line in several)
+    assert len(several) == 3 and several[0].split() == ["file", "kind", "format", "holds", "notes"]
+    assert several[1].index("mesh") == several[0].index("kind")
+
+
 def test_a_table_and_a_pipe(tmp_path: Path) -> None:
     save_mesh(box(), tmp_path / "a.glb")
     done = run(tmp_path, "-", "--json", stdin=(tmp_path / "a.glb").read_bytes())

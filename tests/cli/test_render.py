@@ -49,6 +49,13 @@ def ok(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Complete
     return done
 
 
+def test_what_a_file_lacks_is_told(folder: Path) -> None:
+    (folder / "bare.obj").write_text("mtllib gone.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    done = ok(folder, "bare.obj", "-o", "x.png", "--size", "64x48", "--json")
+    (told,) = json.loads(done.stdout)["warnings"]
+    assert "gone.mtl" in told and f"warning: {told}" in done.stderr.decode()
+
+
 def test_a_picture_is_transparent_unless_a_background_is_named(folder: Path) -> None:
     done = ok(folder, "square.glb", "-o", "x.png", "--size", "64x48", "--azimuth", "0", "--elevation", "0", "--json")
     report = json.loads(done.stdout)

@@ -17,6 +17,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.cameras import read_cameras
+from mvgen.core.io.companions import Warn, ignore
 from mvgen.core.io.meshes import load_any, load_mesh
 
 
@@ -39,17 +40,17 @@ class Truth:
         return bool(self.cameras)
 
 
-def load_truth(path: Path) -> Truth:
-    """A mesh or point file, or the folder of a rendered set. Raises InputError."""
+def load_truth(path: Path, warn: Warn = ignore) -> Truth:
+    """A mesh or point file, or the folder of a rendered set; ``warn`` as in `load_any`. Raises InputError."""
     path = Path(path)
     if not path.is_dir():
-        shape = load_any(path)
+        shape = load_any(path, warn)
         if not shape.diagonal > 0:
             raise InputError(f"{path}: all its points lie at one place", "give a ground truth with some extent")
         return Truth(shape, shape.bounds, shape.diagonal)
     if not (path / "gt.ply").is_file():
         raise InputError(f"{path}: holds no gt.ply", "give a mesh, points, or a rendered set with gt.ply and meta.json")
-    shape = load_mesh(path / "gt.ply")
+    shape = load_mesh(path / "gt.ply", warn)
     bounds, diagonal, ground = _meta(path / "meta.json")
     cameras = tuple(read_cameras(path / "cameras.json"))
     return Truth(shape, bounds, diagonal, ground, cameras, path / "images")

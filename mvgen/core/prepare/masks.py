@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from mvgen.core.errors import InputError
 from mvgen.core.io.images import EXTENSIONS, Photo, load_alpha, read_mask
 from mvgen.core.prepare.background import plain_background
-from mvgen.core.prepare.sky import sky
 from mvgen.core.progress import Progress, Silent
 
 BACKGROUNDS = ("none", "white", "black", "border", "static")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
+from mvgen.core.sky import sky
 from mvgen.core.stereo.depth import ConfirmOptions, StereoResult, camera_normals, read_at, read_mask_at
-from mvgen.core.stereo.filters import sky, speckles
+from mvgen.core.stereo.filters import speckles
 from mvgen.core.stereo.match import motion
 from mvgen.kernels.consistency import confirm
 

@@ -1,4 +1,4 @@
-"""Masks of pixels whose depth deserves no trust: speckles and sky."""
+"""Islands of depth that deserve no trust."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPECKLE = 4e-5  # share of the picture under which an island of depth is a speckle
-SKY_SHARE = 0.03  # a sky is at least this much of the picture
-SKY_DETAIL = 6.0 / 255  # steepest step of grey per pixel in a sky (clouds, compression)
 
 
 def speckles(rho: NDArray[np.float32], rho_px: float) -> NDArray[np.bool_]:
@@ -19,22 +17,3 @@ def speckles(rho: NDArray[np.float32], rho_px: float) -> NDArray[np.bool_]:
     levels = np.clip(steps, 0, 32000).astype(np.int16)
     kept, _ = cv2.filterSpeckles(levels, 0, area, 8)
     return (rho > 0) & (kept == 0)
-
-
-def sky(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """True on the sky of an upright picture [H, W, 3]: smooth, not dark, no colour above blue, touching the top."""
-    height, width = image.shape[:2]
-    small = cv2.resize(image, (max(8, width // 2), max(8, height // 2)), interpolation=cv2.INTER_AREA)
-    smooth = cv2.GaussianBlur(small, (3, 3), 0).astype(np.float32) / 255
-    grey = smooth.mean(axis=-1)
-    detail = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=0.125))
-    blue_enough = smooth[..., 2] >= smooth[..., :2].max(axis=-1) - 0.02
-    candidate = (detail < SKY_DETAIL) & (grey > 0.35) & blue_enough
-    _, labels = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=4)
-    top = np.unique(labels[0][labels[0] > 0])
-    mask = np.isin(labels, top).astype(np.uint8)
-    if mask.mean() < SKY_SHARE:
-        return np.zeros((height, width), np.bool_)
-    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    wider = cv2.dilate(closed, np.ones((3, 3), np.uint8))
-    return cv2.resize(wider, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.bool_)

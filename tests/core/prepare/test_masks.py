@@ -13,7 +13,6 @@ from PIL import Image
 from mvgen.core.errors import InputError
 from mvgen.core.io.images import Photo, load_photo, read_mask, read_photo_header, read_photos, write_image, write_mask
 from mvgen.core.prepare import MaskOptions, find_masks, photo_mask
-from mvgen.core.prepare.sky import sky
 from mvgen.core.progress import Silent
 
 WHOLE = MaskOptions(shrink=0)
@@ -159,37 +158,6 @@ def test_static_backgrounds_are_laid_over_their_photo(tmp_path: Path) -> None:
     keep = photo_mask(photo, load_photo(photo), options, static={"a.jpg": small}).keep
     assert (keep == half()).mean() < 0.03
     assert photo_mask(photo, load_photo(photo), options).remarks
-
-
-def landscape(blue: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A picture [240, 320, 3] of houses under the sky, and where the sky is."""
-    y, x = np.mgrid[:240, :320]
-    top = np.where(x < 120, 150, np.where(x < 200, 70, 120))
-    above = y < top
-    fade = (y / 240.0)[..., None]
-    colour = np.array([70.0, 120, 200]) * (1 - fade) + 215 * fade if blue else np.full((240, 320, 3), 225.0)
-    clouds = 12 * np.sin(x / 30 + y / 50)[..., None] * [1, 1, 0.8]
-    rng = np.random.default_rng(0)
-    walls = rng.uniform(40, 200, (60, 80, 1)).repeat(4, 0).repeat(4, 1) * [1.0, 0.9, 0.8]
-    picture = np.where(above[..., None], colour + clouds, walls) + rng.normal(0, 2, (240, 320, 3))
-    return np.clip(picture, 0, 255).astype(np.uint8), above
-
-
-@pytest.mark.parametrize("blue", [True, False])
-def test_the_sky_is_found(blue: bool) -> None:
-    picture, above = landscape(blue)
-    found = sky(picture)
-    assert (found & above).sum() / (found | above).sum() > 0.95
-    assert not sky(picture[::-1]).any()
-
-
-def test_without_a_sky_there_is_none() -> None:
-    rng = np.random.default_rng(1)
-    assert not sky(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)).any()
-    y, x = np.mgrid[:240, :320]
-    stone = np.full((240, 320, 3), 40, np.uint8)
-    stone[np.hypot(y - 130, x - 160) < 125 - 30 * (y < 60)] = 190  # grey, smooth, touching the top with its tip
-    assert not sky(stone).any()
 
 
 @pytest.mark.skipif("MVGEN_DATA" not in os.environ, reason="needs MVGEN_DATA")

@@ -1,10 +1,10 @@
-"""Speckles and skies."""
+"""Speckles."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mvgen.core.stereo.filters import sky, speckles
+from mvgen.core.stereo.filters import speckles
 
 STEP = 0.01  # inverse depth of a pixel of disparity
 
@@ -26,25 +26,3 @@ def test_a_slope_is_no_speckle() -> None:
 
 def test_nothing_known_nothing_found() -> None:
     assert not speckles(np.zeros((40, 40), np.float32), STEP).any()
-
-
-def outdoors(top: tuple[int, int, int], noise: float = 0.0) -> np.ndarray:
-    """A plain upper half over a busy lower one."""
-    rng = np.random.default_rng(0)
-    image = np.empty((120, 160, 3))
-    image[:60] = np.array(top) + np.kron(rng.normal(0, noise, (20, 40, 1)), np.ones((3, 4, 1)))
-    image[60:] = np.kron(rng.integers(0, 255, (20, 40, 3)), np.ones((3, 4, 1)))
-    return image.clip(0, 255).astype(np.uint8)
-
-
-def test_sky_is_found() -> None:
-    for colour in ((120, 160, 230), (235, 236, 238)):
-        found = sky(outdoors(colour))
-        assert found[:56].all() and not found[66:].any()
-
-
-def test_what_is_no_sky() -> None:
-    assert not sky(outdoors((120, 160, 230), noise=40)).any()  # busy
-    assert not sky(outdoors((30, 40, 60))).any()  # dark
-    assert not sky(outdoors((200, 180, 120))).any()  # a yellow wall
-    assert not sky(outdoors((120, 160, 230))[::-1]).any()  # water below

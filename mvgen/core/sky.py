@@ -10,10 +10,8 @@ SIDE = 640  # pixels: size at which the sky is looked for
 LEAST = 0.02  # of the picture: less is no sky
 DETAIL = 6.0 / 255  # steepest step of brightness per pixel of a sky with soft clouds
 DARKEST, OVERCAST = 0.3, 0.6  # brightness of an evening sky; of one that is not blue
-BLUE, WARMEST = (
-    0.02,
-    0.03,
-)  # by which blue exceeds red and green in a blue sky; by which they may exceed it in a grey one
+BLUE = 0.02  # by which blue exceeds red and green in a blue sky
+WARMEST = 0.03  # by which they may exceed blue in a grey one
 HANGING = 0.75  # of a sky lies with hardly anything else above it
 
 
