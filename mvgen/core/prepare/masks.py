@@ -17,6 +17,7 @@ from mvgen.core.errors import InputError
 from mvgen.core.io.images import EXTENSIONS, Photo, load_alpha, read_mask
 from mvgen.core.prepare.background import plain_background
 from mvgen.core.progress import Progress, Silent
+from mvgen.core.sky import sky
 
 BACKGROUNDS = ("none", "white", "black", "border", "static")
 ASPECT = 0.01  # by which the shapes of mask and photo may differ
