@@ -252,6 +252,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return _decode(Path(path), None)
 
 
+def read_stored(path: Path) -> NDArray[np.uint8]:
+    """[H, W, 3]: a picture as its file has it, however EXIF data says it was held. Raises InputError."""
+    return _decode(Path(path), None, upright=False)
+
+
 def write_image(image: NDArray[np.uint8], path: Path) -> None:
     """Write [H, W, 3] by the extension (.png, .jpg, .webp, .tif), whole or not at all. Raises InputError."""
     with atomic_file(Path(path)) as draft:
@@ -432,13 +437,13 @@ def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
     return (image.height, image.width) if turned else (image.width, image.height)
 
 
-def _decode(path: Path, long_side: int | None) -> NDArray[np.uint8]:
+def _decode(path: Path, long_side: int | None, upright: bool = True) -> NDArray[np.uint8]:
     with _opened(path) as image:
         size = _fitted(image.size, long_side)
         if long_side is not None:
             image.draft("RGB", size)
         image.load()
-        turn = _turn(image)
+        turn = _turn(image) if upright else None
         profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
         rgb = _eight_bit(image).convert("RGB")
         if rgb.size != size:

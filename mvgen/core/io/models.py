@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,13 +228,14 @@ def write_model_file(model: Model, path: Path, target: str, alone: bool = False)
 
 def write_model_folder(model: Model, folder: Path, target: str, warn: Warn = ignore) -> None:
     """Fill an empty folder: any of MODEL_FORMATS. Pictures and masks that were found are copied, but not into a COLMAP
-    model, which has none. Raises CannotError, and InputError for a scene whose pictures are not there."""
+    model, which has none; those of a scene are undistorted. Raises CannotError, and InputError for a scene whose
+    pictures are not there."""
     if target in ("colmap", "colmap-text"):
         write_colmap(model, folder, text=target == "colmap-text")
         return
     model = fitted(model, warn)
     if target == "scene":
-        _write_scene(model, folder)
+        _write_scene(model, folder, warn)
         return
     _copy_pictures(model, folder, target, warn)
     if target == "nerfstudio":
@@ -247,23 +249,20 @@ def write_model_folder(model: Model, folder: Path, target: str, warn: Warn = ign
         write_bundler(model, folder / "bundle.out", "images/")
 
 
-def _write_scene(model: Model, folder: Path) -> None:
+def _write_scene(model: Model, folder: Path, warn: Warn) -> None:
     from mvgen.core.io.cameras import fill_scene_folder
+    from mvgen.core.io.undistort import undistorted
     from mvgen.core.scene import Scene, View
 
-    views = []
-    for camera, bend, picture, mask in zip(model.cameras, model.lenses, model.pictures, model.masks):
-        if picture is None:
-            raise InputError(
-                f"{camera.name}: the picture was not found", "name the folder of the pictures with --images"
-            )
-        if not bend.is_pinhole:
-            raise CannotError(
-                f"{camera.name}: has lens distortion, and a scene folder holds undistorted pictures",
-                "write --to colmap or nerfstudio, which keep it",
-            )
-        views.append(View(camera, picture, mask))
+    missing = [c.name for c, p in zip(model.cameras, model.pictures) if p is None]
+    if missing:
+        raise InputError(f"{missing[0]}: the picture was not found", "name the folder of the pictures with --images")
+    drafts = folder / "undistorted"
+    drafts.mkdir()
+    model = undistorted(model, drafts, warn)
+    views = [View(c, p, m) for c, p, m in zip(model.cameras, model.pictures, model.masks) if p is not None]
     fill_scene_folder(Scene(tuple(views), model.points, model.sightings.tracks), folder)
+    shutil.rmtree(drafts)
 
 
 def _copy_pictures(model: Model, folder: Path, target: str, warn: Warn) -> None:

@@ -225,8 +225,6 @@ def test_a_scene_folder_holds_pinholes_alone(tmp_path: Path) -> None:
     assert_same(replace(back, sightings=model.sightings), model)
     assert read_scene_folder(tmp_path / "scene").views[0].image_path.is_file()
     (tmp_path / "x").mkdir()
-    with pytest.raises(CannotError, match="distortion"):
-        write_model_folder(replace(model, lenses=(LENSES["opencv"],) * 3), tmp_path / "x", "scene")
     with pytest.raises(InputError, match="not found"):
         write_model_folder(replace(model, pictures=(None,) * 3), tmp_path / "x", "scene")
 
