@@ -42,19 +42,25 @@ def undistorted(model: Model, folder: Path, warn: Warn = ignore) -> Model:
             raise InputError(f"{camera.name}: the picture was not found", "name the folder of the pictures")
         suffix = Path(camera.name).suffix.lower()
         flat = flat if suffix in WRITTEN else replace(flat, name=f"{camera.name}.png")
-        cameras[index], pictures[index] = flat, folder / f"{index}{Path(flat.name).suffix}"
+        target = folder / f"{index}{Path(flat.name).suffix}"
+        cameras[index], pictures[index] = flat, target
         pixels = _remapped(_of_size(read_stored(picture), camera, picture), camera, bend, flat, cv2.INTER_CUBIC)
-        pictures[index].write_bytes(encode_image(pixels, Path(flat.name).suffix))
+        target.write_bytes(encode_image(pixels, target.suffix))
         if mask is not None:
+            white = _of_size(np.where(read_mask(mask), 255, 0).astype(np.uint8), camera, mask)
             masks[index] = folder / f"{index}.mask.png"
-            white = 255 * _of_size(read_mask(mask), camera, mask).astype(np.uint8)
-            write_mask(_remapped(white, camera, bend, flat, cv2.INTER_LINEAR) > 127, masks[index])
+            write_mask(_remapped(white, camera, bend, flat, cv2.INTER_LINEAR) > 127, folder / f"{index}.mask.png")
         changed += 1
     if changed:
         warn(f"{changed} pictures are undistorted, which cuts off some of their borders")
-    kept = {"cameras": tuple(cameras), "pictures": tuple(pictures), "masks": tuple(masks)}
-    sightings = replace(model.sightings, pixel=None) if changed else model.sightings
-    return replace(model, **kept, lenses=(Lens(),) * len(cameras), sightings=sightings)
+    return replace(
+        model,
+        cameras=tuple(cameras),
+        lenses=(Lens(),) * len(cameras),
+        pictures=tuple(pictures),
+        masks=tuple(masks),
+        sightings=replace(model.sightings, pixel=None) if changed else model.sightings,
+    )
 
 
 def pinhole(camera: Camera, bend: Lens) -> Camera:
@@ -123,7 +129,7 @@ def _sees(camera: Camera, bend: Lens, flat: Camera, border: NDArray[np.float64])
     return bool(((np.diff(steps, axis=0) * rays).sum(-1) > 0).all())
 
 
-def _of_size(pixels: NDArray[np.generic], camera: Camera, path: Path) -> NDArray[np.generic]:
+def _of_size(pixels: NDArray[np.uint8], camera: Camera, path: Path) -> NDArray[np.uint8]:
     """Pixels [H, W, ...], if they fit the camera. Raises InputError otherwise."""
     if pixels.shape[:2] != (camera.height, camera.width):
         raise InputError(
@@ -136,7 +142,7 @@ def _of_size(pixels: NDArray[np.generic], camera: Camera, path: Path) -> NDArray
 
 
 def _remapped(
-    pixels: NDArray[np.generic], camera: Camera, bend: Lens, flat: Camera, interpolation: int
+    pixels: NDArray[np.uint8], camera: Camera, bend: Lens, flat: Camera, interpolation: int
 ) -> NDArray[np.uint8]:
     """The picture [H, W, ...] of a lens as the pinhole camera shows it."""
     source = np.ascontiguousarray(pixels)
