@@ -9,7 +9,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types bench workflow pictures gpu-check clean
+.PHONY: help setup demo test test-slow lint types bench surfaces workflow pictures gpu-check clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(STAMP)  ## Print the speed and quality tables (more of them with MVGEN_
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.stereo
 	$(BIN)/python -m benchmarks.reconstruct $(ARGS)
+
+surfaces: $(STAMP)  ## Measure surfaces from points, depth maps and grids (long; ARGS="sphere torus" for some)
+	$(BIN)/python -m benchmarks.surface $(ARGS)
 
 workflow: $(STAMP)  ## Measure whether the workflow holds: large sets, kills, known cameras, ...
 	$(BIN)/python -m benchmarks.workflow $(ARGS)

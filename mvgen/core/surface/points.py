@@ -12,30 +12,42 @@ from scipy.spatial import cKDTree
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.progress import Progress
+from mvgen.core.surface.denoise import PLACES, crowd, is_thin, settled, sharpened
 from mvgen.core.surface.normals import Roughness, estimate_normals, orient_normals, roughness
-from mvgen.core.surface.poisson import FEWEST, SurfaceOptions, octree_depth, poisson_surface
+from mvgen.core.surface.poisson import FEWEST, SurfaceOptions, octree_depth, poisson_surface, spacing
 from mvgen.core.surface.trim import trim
 
 NOISY = 1.0  # noise in spacings from which on points are smoothed
 BALL = 0.8  # radius of the first ball, in distances to the sixth neighbour
 BALLS = (1.0, 2.0, 4.0)  # and of the following ones, in radii of the first
 CELL = 1.0  # noise in half cells of the octree: finer cells would draw the noise
+FINER = 0.35  # the same of points that have been brought back to the surface
+FINEST = 0.25  # and of those that had normals of their own
+AROUND = 32  # neighbours of these for one normal
+LEVEL = 4.0  # scatters between two sides from which on these do not disturb each other
+SIDE = 1.5  # scatters over which places on one side are evened out
+SOME = 0.01  # share of points on thin parts from which on these are treated
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Points with unit normals, and what was found of them."""
+    """Points with unit normals; what was found of them; cell: scatters in half a cell of the
+    octree, fewer where they have been brought back to the surface."""
 
     cloud: PointCloud
     rough: Roughness
     noisy: bool
+    cell: float = CELL
 
 
-def prepare_points(cloud: PointCloud, cameras: Sequence[NDArray[np.float64]], progress: Progress) -> Prepared:
-    """Points without doubles, with normals; those of noisy points are moved onto the surface among them.
+def prepare_points(
+    cloud: PointCloud, cameras: Sequence[NDArray[np.float64]], progress: Progress, clear: bool = False
+) -> Prepared:
+    """Points without doubles, with normals.
 
     Normals that are there are kept; others are estimated and turned to the nearest of the cameras' centres, or
-    outwards. Raises CannotError for too few points.
+    outwards. ``clear`` brings noisy points back to the surface where they are many enough to show it; without normals
+    fewer stay. Raises CannotError for too few points.
     """
     cloud = _distinct(cloud)
     if len(cloud) < FEWEST:
@@ -43,21 +55,35 @@ def prepare_points(cloud: PointCloud, cameras: Sequence[NDArray[np.float64]], pr
     rough = roughness(cloud.points)
     noisy = rough.noise > NOISY * rough.spacing
     normals = _sound_normals(cloud)
-    if normals is None:
-        progress.note(f"normals from {rough.neighbours} neighbours of each point")
-        axes = estimate_normals(cloud.points, rough.neighbours)
-        normals = orient_normals(cloud.points, axes, cameras)
-    cloud = replace(cloud, normals=normals.astype(np.float32))
-    return Prepared(cloud, rough, noisy)
+    if normals is not None:
+        oriented = replace(cloud, normals=normals.astype(np.float32))
+        if clear and noisy and is_thin(oriented, LEVEL * rough.least).mean() > SOME:
+            return Prepared(settled(oriented, LEVEL / 2 * rough.least, 2), rough, noisy, FINEST)
+        return Prepared(oriented, rough, noisy)
+    if clear and noisy and crowd(cloud.points, rough.least) >= PLACES:
+        places = sharpened(cloud.points, rough.least)
+        progress.note(f"{len(cloud):,} scattered points are drawn together to {len(places):,}")
+        return Prepared(settled(_oriented(places, AROUND, cameras, True), SIDE * rough.least, 2), rough, noisy, FINER)
+    progress.note(f"normals from {rough.neighbours} neighbours of each point")
+    oriented = replace(cloud, normals=_oriented(cloud.points, rough.neighbours, cameras).normals)
+    return Prepared(oriented, rough, noisy)
+
+
+def _oriented(
+    points: NDArray[np.float64], neighbours: int, cameras: Sequence[NDArray[np.float64]], settle: bool = False
+) -> PointCloud:
+    normals = orient_normals(points, estimate_normals(points, neighbours), cameras, settle)
+    return PointCloud(points, normals.astype(np.float32))
 
 
 def points_surface(
     cloud: PointCloud, options: SurfaceOptions, cameras: Sequence[NDArray[np.float64]], progress: Progress
 ) -> Mesh:
     """Screened Poisson through the points, without what lies far from them. Raises CannotError."""
-    ready = prepare_points(cloud, cameras, progress)
+    ready = prepare_points(cloud, cameras, progress, clear=True)
     points = ready.cloud.points
-    gap = max(ready.rough.spacing, CELL * ready.rough.noise if ready.noisy else 0.0)
+    scatter = ready.cell * ready.rough.noise if ready.noisy else 0.0
+    gap = max(spacing(points), scatter)
     if ready.noisy:
         progress.note(f"the points scatter by {ready.rough.noise / cloud.diagonal:.2%} of the diagonal")
     depth = options.depth or octree_depth(points, gap)

@@ -50,7 +50,7 @@ def repair(mesh: Mesh) -> tuple[Mesh, Repairs]:
         return clean, Repairs(welded, degenerate, duplicate)
     crowded = int((edges_of(clean.faces).count > 2).sum())
     before = len(clean.vertices)
-    clean = _parted(clean)
+    clean = parted(clean)
     split = len(clean.vertices) - before
     clean, turned, one_sided = _turned(clean)
     return clean, Repairs(welded, degenerate, duplicate, crowded, split, turned, one_sided)
@@ -78,7 +78,7 @@ def _first_of_doubles(faces: NDArray[np.int32]) -> NDArray[np.bool_]:
     return out
 
 
-def _parted(mesh: Mesh) -> Mesh:
+def parted(mesh: Mesh) -> Mesh:
     """The mesh with more vertices, so that at most two faces share an edge, and faces at a vertex make one fan.
 
     Faces at a crowded edge are joined in pairs that have solid between them, as `_pairs` finds them. Pairs that cannot

@@ -19,6 +19,7 @@ from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
 from mvgen.core.surface.march import Crossings, march
 from mvgen.core.surface.poisson import keep_faces
+from mvgen.core.surface.repair import parted
 from mvgen.core.surface.simplify import face_parts
 from mvgen.core.surface.trim import face_areas, small_gaps
 
@@ -87,7 +88,7 @@ def tsdf_surface(maps: Maps, bounds: NDArray[np.float64], options: TsdfOptions, 
         raise CannotError("the depth maps do not span a surface", "are their cameras right, and depths along the axis?")
     colours = _colours(grid, found) if grid.colours.size else None
     mesh = Mesh(grid.origin + found.places() * grid.voxel, found.faces, colours=colours)
-    mesh = _without_rims(mesh, found, options.truncation * voxel)
+    mesh = parted(_without_rims(mesh, found, options.truncation * voxel))
     if not len(mesh.faces):
         raise CannotError("the depth maps show nothing larger than a few voxels", "are their depths and cameras right?")
     return mesh
