@@ -9,7 +9,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types bench surfaces workflow pictures gpu-check clean
+.PHONY: help setup demo test test-slow fuzz lint types bench surfaces workflow pictures gpu-check clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(STAMP)  ## Run the fast tests
 
 test-slow: $(STAMP)  ## Run the tests that take longer
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+fuzz: $(STAMP)  ## Read 10,000 damaged files of every format (a quarter of an hour)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check .

@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "render": "Pictures or a video of a mesh or points",
     "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
     "convert": "Meshes, points and scenes from one format to another",
+    "compress": "Meshes into files of a few kilobytes",
+    "decompress": "Compressed meshes back into mesh files",
     "eval": "Measure a result against ground truth",
     "info": "What a file or folder holds",
 }

@@ -9,7 +9,7 @@ from typing import Any
 from mvgen.core.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
-SHAPES = (".glb", ".gltf", ".ply", ".obj", ".stl", ".off", ".3mf", ".xyz")
+SHAPES = (".glb", ".gltf", ".ply", ".obj", ".stl", ".off", ".3mf", ".xyz", ".mks")
 MOST_NAMED = 10  # missing files that are named
 
 

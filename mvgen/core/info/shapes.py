@@ -141,6 +141,8 @@ def _file_values(data: bytes, kind: str, path: Path) -> dict[str, Any]:
     if kind == ".ply":
         counts, columns, encoding, comments = ply.header_facts(data, str(path))
         return {"encoding": encoding, "elements": counts, "columns": len(columns), "comments": comments[:5]}
+    if kind == ".mks":
+        return _mks_values(data, path)
     if kind == ".stl":
         binary = len(data) >= 84 and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little")
         return {"encoding": "binary" if binary else "text"}
@@ -152,6 +154,21 @@ def _file_values(data: bytes, kind: str, path: Path) -> dict[str, Any]:
             out["material_file"] = shown(files[0])
         return out
     return {}
+
+
+def _mks_values(data: bytes, path: Path) -> dict[str, Any]:
+    from mvgen.core.compress.container import unpack_head
+    from mvgen.core.compress.file import codec_name
+
+    head = unpack_head(data, str(path))
+    most = "proved" if head.proved else "estimated"
+    return {
+        "codec": codec_name(head),
+        "mean_error": head.mean,
+        "max_error": head.maximum,
+        "max_error_is": most,
+        "keeps_faces": head.kept,
+    }
 
 
 def _units(shape: Mesh | PointCloud, kind: str) -> str | None:

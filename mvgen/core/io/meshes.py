@@ -29,7 +29,7 @@ from mvgen.core.io.xyz import read_xyz, xyz_bytes
 
 MESH_FORMATS = (".glb", ".ply", ".obj", ".stl", ".off", ".3mf")
 POINT_FORMATS = (".ply", ".glb", ".xyz")
-READ_FORMATS = (*MESH_FORMATS, ".gltf", ".xyz")
+READ_FORMATS = (*MESH_FORMATS, ".gltf", ".xyz", ".mks")
 _KEPT = {  # what each format holds beside the shape
     ".glb": {"normals", "colours", "texture", "confidence", "metadata"},
     ".ply": {"normals", "colours", "confidence", "metadata"},
@@ -62,6 +62,8 @@ def load_any(path: Path | str, warn: Warn = ignore) -> Mesh | PointCloud:
         shape = threemf.read_3mf(data, str(path), warn)
     elif kind == ".xyz":
         shape = read_xyz(data, str(path), warn)
+    elif kind == ".mks":
+        shape = _from_mks(data, path)
     elif kind in (".obj", ".stl"):
         shape = _from_trimesh(data, kind, path, warn)
     else:
@@ -211,6 +213,12 @@ def _from_gltf(data: bytes, path: Path, warn: Warn) -> Mesh | PointCloud:
         _joined([c.confidence for c in clouds]),
         contents.metadata,
     )
+
+
+def _from_mks(data: bytes, path: Path) -> Mesh:
+    from mvgen.core.compress.file import read_mks
+
+    return read_mks(data, str(path))
 
 
 def _joined(columns: list[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:

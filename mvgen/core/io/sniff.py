@@ -8,6 +8,7 @@ HEAD = 1 << 16  # bytes that are enough for ``sniff``
 
 _MAGIC = (
     (b"glTF", ".glb"),
+    (b"MKS", ".mks"),
     (b"ply\n", ".ply"),
     (b"ply\r", ".ply"),
     (b"\x89PNG\r\n\x1a\n", ".png"),

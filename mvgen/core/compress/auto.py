@@ -1,0 +1,164 @@
+"""Compress a mesh: try codecs, measure each by decoding what it made, keep the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mvgen.core.compress.codec import Codec, Goal, candidates
+from mvgen.core.compress.container import Head, Packed, frame_of, pack
+from mvgen.core.compress.measure import Errors, Surface, measure
+from mvgen.core.compress.prepare import Openness, openness, prepared
+from mvgen.core.errors import CannotError, InputError
+from mvgen.core.geometry import Mesh
+from mvgen.core.progress import Progress
+
+_DOUBTS = 6  # standard errors that a mean is kept below its bound by
+_ROUNDS = 4  # in which an error that is still too large is asked for anew
+_MEASURE_SEED = 0x6D6B73  # so that what is reported does not depend on the points that a search used
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """codec: the one that was taken; data: the file; mesh: what it decodes to, in the source's units; missed: what of
+    the goal it does not reach, in words, or None; tried: for each codec, its bytes and mean error or why it failed."""
+
+    codec: Codec
+    data: bytes
+    mesh: Mesh
+    errors: Errors
+    openness: Openness
+    missed: str | None
+    tried: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The mesh in the frame, ready to be measured against."""
+
+    mesh: Mesh
+    surface: Surface
+    openness: Openness
+
+
+def compress(
+    mesh: Mesh,
+    goal: Goal,
+    option: str,
+    effort: int,
+    seed: int,
+    progress: Progress,
+    source_bytes: int = 0,
+    only: str | None = None,
+) -> Result:
+    """The best file for a mesh: the least error within the size, or the smallest within the errors.
+
+    goal: of the whole file. option: as in ``--codec``; only: the name of the one codec to try of these. A goal that
+    nothing reaches gives the result that comes nearest, with ``missed``. Raises CannotError where no codec can hold the
+    mesh.
+    """
+    whole = prepared(mesh)
+    frame = frame_of(whole)
+    shape = whole.moved(frame.frame_from_world)
+    codecs = [codec for codec in candidates(option) if only in (None, codec.name)]
+    if not codecs:
+        raise InputError("no codec is installed for this", "pip install 'mvgen[draco]'")
+    source = _Source(shape, Surface(shape), openness(shape, seed))
+    head = Head(0, frame, 0.0, 0.0, False, len(shape.vertices), len(shape.faces), (0.0, 0.0, 0.0), source_bytes)
+    results: list[Result] = []
+    tried: dict[str, str] = {}
+    for codec in codecs:
+        progress.stage(codec.name)
+        try:
+            found = _one(codec, source, head, goal, effort, seed, progress)
+        except CannotError as error:
+            tried[codec.name] = error.message
+            progress.note(f"{codec.name}: {error.message}")
+            continue
+        tried[codec.name] = f"{len(found.data)} bytes, mean error {found.errors.mean:.3%}"
+        progress.note(f"{codec.name}: {tried[codec.name]}")
+        results.append(found)
+    if not results:
+        raise CannotError("; ".join(f"{name}: {why}" for name, why in tried.items()), "allow more bytes or error")
+    best = _best(results, goal)
+    return replace(best, mesh=best.mesh.moved(frame.world_from_frame), tried=tried)
+
+
+def met(errors: Errors, goal: Goal) -> bool:
+    """Whether the errors are surely within the goal's."""
+    mean = errors.mean + _DOUBTS * errors.doubt
+    return (goal.mean is None or mean <= goal.mean) and (goal.maximum is None or errors.maximum <= goal.maximum)
+
+
+def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, seed: int, progress: Progress) -> Result:
+    """What one codec makes of the goal, asked anew with tighter bounds while its errors are too large."""
+    inner = replace(goal, bytes=None if goal.bytes is None else goal.bytes - _overhead(head, goal.bytes))
+    if inner.bytes is not None and inner.bytes < 1:
+        raise CannotError(f"{goal.bytes} bytes are fewer than the file needs beside the mesh", "allow more")
+    for _ in range(_ROUNDS):
+        payload = codec.load().encode(source.mesh, inner, effort, seed, progress)
+        found = _finished(codec, payload, source, head, goal)
+        if goal.bytes is not None or met(found.errors, goal):
+            break
+        inner = _tighter(inner, found.errors, goal)
+    return found
+
+
+def _finished(codec: Codec, payload: bytes, source: _Source, head: Head, goal: Goal) -> Result:
+    """The file of a payload, its errors measured on what it decodes to."""
+    mesh = codec.load().decode(payload)
+    errors = measure(source.surface, Surface(mesh), seed=_MEASURE_SEED)
+    a, b, c = (float(side) for side in np.diff(mesh.bounds, axis=0)[0])
+    head = replace(
+        head,
+        codec=codec.number,
+        mean=errors.mean,
+        maximum=errors.maximum,
+        proved=errors.proved,
+        vertices=len(mesh.vertices),
+        faces=len(mesh.faces),
+        sides=(a, b, c),
+        colours=mesh.colours is not None,
+        kept=codec.keeps,
+    )
+    data = pack(Packed(head, payload))
+    return Result(codec, data, mesh, errors, source.openness, _missed(data, errors, goal))
+
+
+def _overhead(head: Head, size: int) -> int:
+    """Bytes beside a payload of at most ``size``; a decoded mesh of more vertices than the source may take one more."""
+    return len(pack(Packed(head, b""))) - 1 + len(_length(size))
+
+
+def _length(size: int) -> bytes:
+    return bytes(max(1, -(-size.bit_length() // 7)))
+
+
+def _tighter(goal: Goal, errors: Errors, outer: Goal) -> Goal:
+    """Bounds lowered by as much as the errors are above them, and a little more."""
+    mean, maximum = goal.mean, goal.maximum
+    if outer.mean is not None and mean is not None:
+        mean *= min(1.0, 0.995 * outer.mean / (errors.mean + _DOUBTS * errors.doubt))
+    if outer.maximum is not None and maximum is not None:
+        maximum *= min(1.0, 0.98 * outer.maximum / errors.maximum)
+    return Goal(None, mean, maximum)
+
+
+def _missed(data: bytes, errors: Errors, goal: Goal) -> str | None:
+    if goal.bytes is not None and len(data) > goal.bytes:
+        return f"{len(data)} bytes are more than {goal.bytes}"
+    if goal.mean is not None and not met(errors, replace(goal, maximum=None)):
+        return f"the mean error, {errors.mean:.3g} of the diagonal, is not surely within {goal.mean:.3g}"
+    if goal.maximum is not None and errors.maximum > goal.maximum:
+        return f"the largest error, {errors.maximum:.3g} of the diagonal, is more than {goal.maximum:.3g}"
+    return None
+
+
+def _best(results: list[Result], goal: Goal) -> Result:
+    """Of those that reach the goal, the one with the least error within the size, or the smallest; else the nearest."""
+    reached = [r for r in results if r.missed is None]
+    fitting = [r for r in results if goal.bytes is None or len(r.data) <= goal.bytes]
+    if goal.bytes is None and reached:
+        return min(reached, key=lambda r: len(r.data))
+    return min(reached or fitting or results, key=lambda r: r.errors.mean)

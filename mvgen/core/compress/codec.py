@@ -1,0 +1,82 @@
+"""What a codec is, and the table of codecs.
+
+A codec is a module with two functions. Both see the mesh in the container's frame: centre of the bounding box near 0,
+its diagonal 1 (`container.Frame`).
+
+    encode(mesh, goal, effort, seed, progress) -> bytes     CannotError where it cannot hold the mesh or reach the size
+    decode(payload) -> Mesh                                 InputError where the payload is damaged
+
+The same payload decodes to the same mesh everywhere. `decode` allocates nothing by a count that it has not checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final, Protocol
+
+from mvgen.core.errors import InputError
+from mvgen.core.geometry import Mesh
+from mvgen.core.progress import Progress
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What to reach: at most so many bytes, and at most these errors in diagonals. None stands for no bound.
+
+    With a size the error shall be as small as it gets; without one the size, under the errors.
+    """
+
+    bytes: int | None = None
+    mean: float | None = None
+    maximum: float | None = None
+
+
+class Encoder(Protocol):
+    """The functions of a codec's module."""
+
+    def encode(self, mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes: ...
+
+    def decode(self, payload: bytes) -> Mesh: ...
+
+
+@dataclass(frozen=True)
+class Codec:
+    """number: its mark in files; option: the value of ``--codec`` that tries it; keeps: whether vertices and faces stay
+    those of the source; package: what must be installed for it beside mvgen."""
+
+    name: str
+    number: int
+    module: str
+    option: str
+    keeps: bool
+    package: str | None = None
+
+    @property
+    def is_there(self) -> bool:
+        return find_spec(self.module) is not None and (self.package is None or find_spec(self.package) is not None)
+
+    def load(self) -> Encoder:
+        """Raises InputError where its package is not installed."""
+        if self.package is not None and find_spec(self.package) is None:
+            raise InputError(f"the codec {self.name} needs {self.package}, which is not installed", _INSTALL)
+        module: Any = import_module(self.module)
+        return module
+
+
+_INSTALL = "pip install 'mvgen[draco]'"
+CODECS: Final = (
+    Codec("draco", 3, "mvgen.core.compress.draco", "surface", keeps=False, package="DracoPy"),
+    Codec("draco-mesh", 4, "mvgen.core.compress.draco_mesh", "mesh", keeps=True, package="DracoPy"),
+)
+
+
+def codec_of(number: int) -> Codec | None:
+    """The codec with a number, if this version has one."""
+    return next((c for c in CODECS if c.number == number and find_spec(c.module) is not None), None)
+
+
+def candidates(option: str) -> list[Codec]:
+    """The codecs that ``--codec`` tries, those that are installed."""
+    return [c for c in CODECS if option in ("auto", c.option) and c.is_there]

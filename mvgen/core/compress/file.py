@@ -1,0 +1,38 @@
+"""From the bytes of an `.mks` file to the mesh."""
+
+from __future__ import annotations
+
+from mvgen.core.compress.codec import codec_of
+from mvgen.core.compress.container import Head, Packed, unpack
+from mvgen.core.errors import InputError
+from mvgen.core.geometry import Mesh
+
+
+def read_mks(data: bytes, name: str) -> Mesh:
+    """The mesh in a file, in its own units. Raises InputError, naming the file ``name``."""
+    return decoded(unpack(data, name), name)
+
+
+def decoded(packed: Packed, name: str) -> Mesh:
+    """The mesh of an unpacked file. Raises InputError, naming the file ``name``."""
+    head = packed.head
+    codec = codec_of(head.codec)
+    if codec is None:
+        raise InputError(f"{name}: needs a codec that this version does not have (number {head.codec})", "update mvgen")
+    try:
+        mesh = codec.load().decode(packed.payload)
+    except InputError as error:
+        raise InputError(f"{name}: {error.message}", error.hint) from error
+    _check(mesh, head, name)
+    return mesh.moved(head.frame.world_from_frame)
+
+
+def codec_name(head: Head) -> str:
+    codec = codec_of(head.codec)
+    return f"unknown ({head.codec})" if codec is None else codec.name
+
+
+def _check(mesh: Mesh, head: Head, name: str) -> None:
+    found = len(mesh.vertices), len(mesh.faces), mesh.colours is not None
+    if found != (head.vertices, head.faces, head.colours):
+        raise InputError(f"{name}: does not hold what its head says", "copy or download the file again")

@@ -1,0 +1,151 @@
+"""How far a decoded mesh is from its source: the mean over both surfaces, and the largest distance, with a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.errors import CannotError
+from mvgen.core.geometry import Mesh
+from mvgen.core.nearest import face_normals, point_triangle_distance, sample_surface
+
+SAMPLES = 100_000  # on each surface, for what is reported
+_SLACK = 0.02  # a proved maximum is at most so much above a distance that was found,
+_FLOOR = 1e-6  # and this, which is below what a float32 file resolves
+_MOST_PIECES = 400_000  # triangles that a proof may look at
+
+
+@dataclass(frozen=True)
+class Errors:
+    """mean: of the distances of points drawn evenly by area on each surface to the other, averaged over the two; doubt:
+    its standard error; maximum: the largest distance from either surface to the other; proved: whether no point of
+    either is farther, or it is the largest that was found. Lengths are those of the meshes."""
+
+    mean: float
+    doubt: float
+    maximum: float
+    proved: bool
+
+
+class Surface:
+    """A mesh without its empty faces that can be asked for distances, which are exact. Raises CannotError for one
+    without area."""
+
+    def __init__(self, mesh: Mesh):
+        import igl
+
+        solid = face_normals(mesh.vertices[mesh.faces])[1] > 0
+        if not solid.any():
+            raise CannotError("the mesh has no area", "are its faces degenerate?")
+        used, index = np.unique(mesh.faces[solid], return_inverse=True)
+        self.vertices = np.ascontiguousarray(mesh.vertices[used])
+        self.faces: NDArray[np.int64] = index.reshape(-1, 3).astype(np.int64)
+        self.corners = self.vertices[self.faces]
+        self._tree = igl.AABB()
+        self._tree.init(self.vertices, self.faces)
+
+    def nearest(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Distances [N] of points [N, 3], and the nearest of ``corners`` [N]."""
+        squared, face, _ = self._tree.squared_distance(self.vertices, self.faces, np.ascontiguousarray(points))
+        return np.sqrt(np.maximum(squared, 0)), np.asarray(face, np.int64).reshape(-1)
+
+    def sample(self, count: int, seed: int) -> NDArray[np.float64]:
+        """[count, 3]: points drawn evenly by area."""
+        return sample_surface(Mesh(self.vertices, self.faces.astype(np.int32)), count, np.random.default_rng(seed))[
+            0
+        ].points
+
+
+def measure(source: Surface, result: Surface, samples: int = SAMPLES, seed: int = 0, prove: bool = True) -> Errors:
+    """The distance between two surfaces.
+
+    Without ``prove`` the maximum is the largest over the samples and all vertices.
+    """
+    there = result.nearest(source.sample(samples, seed))[0]
+    back = source.nearest(result.sample(samples, seed + 1))[0]
+    mean = float((there.mean() + back.mean()) / 2)
+    doubt = float(np.hypot(there.std(), back.std()) / 2 / np.sqrt(samples))
+    found = max(float(there.max()), float(back.max()))
+    one, proved_one = largest_distance(source, result, found, prove)
+    found = max(found, (one - _FLOOR) / (1 + _SLACK))
+    other, proved_other = largest_distance(result, source, found, prove)
+    return Errors(mean, doubt, max(found, one, other), proved_one and proved_other)
+
+
+def mean_distance(source: Surface, result: Surface, samples: int, seed: int) -> float:
+    """The symmetric mean alone, for searches."""
+    there = result.nearest(source.sample(samples, seed))[0]
+    back = source.nearest(result.sample(samples, seed + 1))[0]
+    return float((there.mean() + back.mean()) / 2)
+
+
+def largest_distance(one: Surface, other: Surface, found: float = 0.0, prove: bool = True) -> tuple[float, bool]:
+    """The largest distance of a point of ``one`` from ``other``, and whether it is a proved bound.
+
+    found: a distance that is known to occur between the two, in either direction; what is below is not looked for.
+
+    The distance to one triangle is convex, so over a triangle it is largest at a corner. Hence the least over a few
+    near triangles of ``other`` of the largest over three corners bounds a triangle of ``one``; where that is more than
+    2 % above what was found, the triangle is cut in four. (Lengths are in diagonals.)
+    """
+    pieces = Pieces(one.vertices, one.faces)
+    best, looked = found, len(one.faces)
+    while True:
+        distance, near = other.nearest(pieces.points)
+        best = max(best, float(distance.max()))
+        if not prove:
+            return best, False
+        proved = best * (1 + _SLACK) + _FLOOR
+        wide = _bounds(pieces, distance, near, other) > proved
+        looked += 4 * int(wide.sum())
+        if not wide.any() or looked > len(one.faces) + _MOST_PIECES:
+            return (best, False) if wide.any() else (proved, True)
+        pieces = _cut(pieces, wide)
+
+
+def is_within(source: Surface, result: Surface, limit: float) -> bool:
+    """Whether no point of either surface is found farther than a limit from the other: quick, as only what may be
+    farther is looked at closely."""
+    known = max((limit - _FLOOR) / (1 + _SLACK), 0.0)
+    return largest_distance(source, result, known)[0] <= limit and largest_distance(result, source, known)[0] <= limit
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Triangles [N, 3] of points [P, 3], each of which is used."""
+
+    points: NDArray[np.float64]
+    faces: NDArray[np.int64]
+
+
+def _bounds(
+    pieces: Pieces, distance: NDArray[np.float64], near: NDArray[np.int64], other: Surface
+) -> NDArray[np.float64]:
+    """[N]: no point of a triangle is farther than this. distance, near [P]: of the points; nearest triangles."""
+    out = np.full(len(pieces.faces), np.inf)
+    own, triangle = distance[pieces.faces], near[pieces.faces]
+    for k in range(3):
+        most = own[:, k].copy()
+        for c in ((k + 1) % 3, (k + 2) % 3):
+            apart = own[:, c].copy()
+            elsewhere = triangle[:, c] != triangle[:, k]
+            corner = pieces.points[pieces.faces[elsewhere, c]]
+            apart[elsewhere] = point_triangle_distance(corner, other.corners[triangle[elsewhere, k]])
+            most = np.maximum(most, apart)
+        out = np.minimum(out, most)
+    return out
+
+
+def _cut(pieces: Pieces, wide: NDArray[np.bool_]) -> Pieces:
+    """Some of the triangles, in four each."""
+    count = len(pieces.points)
+    ends = np.sort(pieces.faces[wide][:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges, middle = np.unique(ends[:, 0] * count + ends[:, 1], return_inverse=True)
+    first, second = edges // count, edges % count
+    points = np.concatenate([pieces.points, (pieces.points[first] + pieces.points[second]) / 2])
+    (a, b, c), (d, e, f) = pieces.faces[wide].T, (count + middle.reshape(-1, 3)).T
+    faces = np.concatenate([np.stack(t, axis=1) for t in ((a, d, f), (d, b, e), (f, e, c), (d, e, f))])
+    used, index = np.unique(faces, return_inverse=True)
+    return Pieces(points[used], index.reshape(-1, 3))
