@@ -67,6 +67,8 @@ class Codec:
 
 _INSTALL = "pip install 'mvgen[draco]'"
 CODECS: Final = (
+    Codec("surface", 1, "mvgen.core.compress.surface", "surface", keeps=False),
+    Codec("mesh", 2, "mvgen.core.compress.mesh", "mesh", keeps=True),
     Codec("draco", 3, "mvgen.core.compress.draco", "surface", keeps=False, package="DracoPy"),
     Codec("draco-mesh", 4, "mvgen.core.compress.draco_mesh", "mesh", keeps=True, package="DracoPy"),
 )
