@@ -50,7 +50,7 @@ def test_too_little_memory_is_refused_with_a_size_that_fits():
 
 def test_too_little_memory_for_any_size_is_refused_too():
     plan = plan_memory(JOB, STAGES, 2, 1000)
-    with pytest.raises(CannotError, match="1000|0.0 GB"):
+    with pytest.raises(CannotError, match="allowed"):
         require(plan, JOB, STAGES, 1000)
 
 
