@@ -1,0 +1,42 @@
+"""From a network back to a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.geometry import Mesh
+from mvgen.core.progress import Progress, Silent
+from mvgen.core.surface.sparse import extract
+
+Field = Callable[[NDArray[np.float64]], NDArray[np.floating]]
+
+
+def surface_of(
+    field: Field,
+    bounds: NDArray[np.floating],
+    resolution: int,
+    projections: int = 2,
+    progress: Progress | None = None,
+) -> Mesh:
+    """Where a field is 0, by marching cubes on ``resolution`` nodes along the longest side, then moved onto it."""
+    mesh = extract(field, bounds, resolution, progress=progress or Silent())
+    if not projections or not len(mesh.vertices):
+        return mesh
+    cell = float(np.ptp(np.asarray(bounds), axis=0).max()) / (resolution - 1)
+    return Mesh(projected(field, mesh.vertices, cell, projections), mesh.faces)
+
+
+def projected(field: Field, points: NDArray[np.float64], cell: float, times: int) -> NDArray[np.float64]:
+    """Points [N, 3] moved towards field = 0 by steps of Newton along the gradient, none farther than half a cell."""
+    steps = np.concatenate([np.eye(3), -np.eye(3)]) * (0.1 * cell)
+    for _ in range(times):
+        around = np.stack([field(points + step) for step in steps]).astype(np.float64)
+        slope = (around[:3] - around[3:]).T / (0.2 * cell)
+        value = around.mean(0)
+        move = -slope * (value / np.maximum((slope**2).sum(1), 1e-12))[:, None]
+        length = np.linalg.norm(move, axis=1, keepdims=True)
+        points = points + move * np.minimum(1, 0.5 * cell / np.maximum(length, 1e-300))
+    return points
