@@ -1,0 +1,42 @@
+"""Graphs of pairs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvgen.core.dust3r.pairs import both_ways, near_pairs, pair_graph
+from mvgen.core.errors import UsageError
+
+
+def test_known_graphs():
+    assert pair_graph(3, "complete") == [(0, 1), (0, 2), (1, 2)]
+    assert pair_graph(5, "swin-1") == [(0, 1), (0, 4), (1, 2), (2, 3), (3, 4)]
+    assert pair_graph(5, "swin-2-noncyclic") == [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4)]
+    assert pair_graph(6, "logwin-3-noncyclic") == [
+        (0, 1), (0, 2), (0, 4), (1, 2), (1, 3), (1, 5), (2, 3), (2, 4), (3, 4), (3, 5), (4, 5),
+    ]  # fmt: skip
+    assert pair_graph(4, "oneref-2") == [(0, 2), (1, 2), (2, 3)]
+    assert pair_graph(4, "oneref") == [(0, 1), (0, 2), (0, 3)]
+
+
+@given(st.integers(2, 30), st.sampled_from(["complete", "swin", "swin-1-noncyclic", "logwin", "logwin-2", "oneref-1"]))
+def test_every_photo_takes_part_and_no_pair_twice(count, graph):
+    pairs = pair_graph(count, graph)
+    assert pairs == sorted(set(pairs)) and all(0 <= i < j < count for i, j in pairs)
+    assert {k for pair in pairs for k in pair} == set(range(count))
+    turned = both_ways(pairs)
+    assert turned[: len(pairs)] == pairs and len(set(turned)) == 2 * len(pairs)
+
+
+def test_pairs_far_apart_can_be_dropped():
+    pairs = pair_graph(6, "complete")
+    assert near_pairs(pairs, 6, 1) == [(i, i + 1) for i in range(5)]
+    assert (0, 5) in near_pairs(pairs, 6, 1, cyclic=True)
+
+
+@pytest.mark.parametrize(
+    "graph", ["", "all", "swin-", "swin-0", "oneref-4", "complete-2", "oneref-1-noncyclic", "swin--1"]
+)
+def test_other_graphs_are_refused(graph):
+    with pytest.raises(UsageError):
+        pair_graph(4, graph)
