@@ -496,18 +496,26 @@ def _dense(
             said.append(np.asarray(z, np.float32))
             weight.append(_weights(sure, points).astype(np.float32))
             best = np.maximum(best, np.asarray(sure, np.float32))
-        depth = np.zeros(size, np.float32)
-        for top in range(0, size[0], ROWS):
-            part = slice(top, top + ROWS)
-            z: Array = np.stack([s[part].reshape(-1) for s in said]).astype(np.float64)
-            w: Array = np.stack([s[part].reshape(-1) for s in weight]).astype(np.float64)
-            value, total = _robust_depth(z, w, np.zeros(z.shape[1], np.float64))
-            depth[part] = np.where(total > 0, value * cameras.scales[k], 0).reshape(-1, size[1])
-            close = np.abs(z - value)[(w > 0) & (z > 0)] / np.broadcast_to(value, z.shape)[(w > 0) & (z > 0)]
-            errors.append(np.median(close) if len(close) else 0.0)
-        depths.append(depth)
+        depth, error = _averaged_depth(said, weight, size)
+        errors.append(error)
+        depths.append((depth * cameras.scales[k]).astype(np.float32))
         confidence.append(best)
     poses = np.tile(np.eye(4), (len(sizes), 1, 1))
     poses[:, :3, :3], poses[:, :3, 3] = cameras.rotations, cameras.translations
     focals = np.array([v.focal for v in views])
     return Alignment(focals, poses, depths, confidence, float(np.median(errors)))
+
+
+def _averaged_depth(
+    said: list[NDArray[np.float32]], weight: list[NDArray[np.float32]], size: tuple[int, int]
+) -> tuple[Array, float]:
+    """Depth [H, W], 0 where unknown, from all that is said of it [H, W], some rows at a time; the median difference."""
+    depth, errors = np.zeros(size), []
+    for top in range(0, size[0], ROWS):
+        part = slice(top, top + ROWS)
+        z, w = (np.stack([a[part].ravel() for a in arrays]).astype(np.float64) for arrays in (said, weight))
+        value, total = _robust_depth(z, w, np.zeros_like(z[0]))
+        depth[part] = np.where(total > 0, value, 0).reshape(-1, size[1])
+        off = (np.abs(z - value) / value)[(w > 0) & (z > 0)]
+        errors.append(float(np.median(off)) if len(off) else 0.0)
+    return depth, float(np.median(errors))
