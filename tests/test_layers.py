@@ -42,6 +42,12 @@ def _layer(parts: tuple[str, ...]) -> str | None:
     return parts[0] if parts and parts[0] in LAYERS else None
 
 
+def _loads_torch(parts: tuple[str, ...]) -> bool:
+    """Whether importing a module of the package imports torch."""
+    source = PACKAGE.joinpath(*parts).with_suffix(".py").read_text(encoding="utf-8")
+    return any(eager and name.split(".")[0] == "torch" for name, eager in _imports(ast.parse(source)))
+
+
 def _offences(path: Path, source: str) -> list[str]:
     """What a file at ``path`` (relative to the package) imports against the rules."""
     layer, found = _layer(path.parts), []
@@ -57,7 +63,7 @@ def _offences(path: Path, source: str) -> list[str]:
         network = path.stem == NETWORK
         if eager and top in (HEAVY if layer in ("cli", "commands", None) else LAZY_EVERYWHERE) and not network:
             found.append(f"{top} is imported with the module")
-        if eager and top == "mvgen" and NETWORK in parts and not network:
+        if eager and not network and top == "mvgen" and parts[-1:] == (NETWORK,) and _loads_torch(parts):
             found.append(f"{name} is imported with the module, and torch with it")
         if top == "pycolmap" and "worker" not in path.stem:
             found.append("pycolmap outside a worker process")
