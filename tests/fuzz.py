@@ -337,6 +337,8 @@ def fuzz(
     counts: Counter[str] = Counter()
     failures: list[Failure] = []
     lock = threading.Lock()
+    for name in names:
+        sound(name)  # in the main thread: pymeshlab, once imported in another, crashes when Python ends
 
     def work(number: int, folder: Path) -> None:
         worker = Worker(command or WORKER)
