@@ -9,10 +9,10 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow fuzz lint types bench surfaces workflow pictures gpu-check clean
+.PHONY: help setup demo test test-slow fuzz lint types bench surfaces compression workflow pictures gpu-check clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Make the virtual environment in .venv
 
@@ -51,6 +51,9 @@ bench: $(STAMP)  ## Print the speed and quality tables (more of them with MVGEN_
 
 surfaces: $(STAMP)  ## Measure surfaces from points, depth maps and grids (long; ARGS="sphere torus" for some)
 	$(BIN)/python -m benchmarks.surface $(ARGS)
+
+compression: $(STAMP)  ## Compressed meshes beside decimation and Draco (with MVGEN_DATA; long)
+	$(BIN)/python -m benchmarks.compress $(ARGS)
 
 workflow: $(STAMP)  ## Measure whether the workflow holds: large sets, kills, known cameras, ...
 	$(BIN)/python -m benchmarks.workflow $(ARGS)

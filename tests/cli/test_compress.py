@@ -38,10 +38,10 @@ def ok(folder: Path, command: str, *arguments: object) -> dict[str, Any]:
     return report
 
 
-def ball(subdivisions: int = 3, away: float = 0.0) -> Mesh:
+def ball(subdivisions: int = 3) -> Mesh:
     made = trimesh.creation.icosphere(subdivisions, 0.8)
     bumps = 1 + 0.1 * np.sin(5 * made.vertices[:, :1])
-    return Mesh(np.asarray(made.vertices) * bumps + away, np.asarray(made.faces, np.int32))
+    return Mesh(np.asarray(made.vertices) * bumps, np.asarray(made.faces, np.int32))
 
 
 @pytest.fixture
@@ -70,32 +70,13 @@ def test_size_is_kept_and_the_line_tells(box: Path) -> None:
     assert most <= report["max_error"]
 
 
-@pytest.mark.parametrize("codec", ["auto", "surface", "mesh"])
-def test_errors_are_kept_by_an_independent_measure(box: Path, codec: str) -> None:
-    report = ok(
-        box, "compress", "ball.ply", "-o", "b.mks", "--codec", codec, "--mean-error", "0.1%", "--max-error", "1%"
-    )
-    ok(box, "decompress", "b.mks", "-o", "b.ply")
-    mean, most = independent(box / "ball.ply", box / "b.ply")
-    assert mean <= 0.001 and most <= 0.01
-    assert report["max_error_is"] == "proved"
-    assert report["keeps_faces"] == (codec == "mesh" or report["codec"] in ("mesh", "draco-mesh"))
-    if report["keeps_faces"]:
-        assert report["faces"] == report["source_faces"]
-
-
-def test_error_in_the_units_of_the_mesh(tmp_path: Path) -> None:
-    mesh = ball(away=1000.0)
-    save_mesh(mesh, tmp_path / "far.obj")
-    ok(tmp_path, "compress", "far.obj", "-o", "f.mks", "--max-error", "0.01u", "--codec", "mesh", "--effort", "1")
-    ok(tmp_path, "decompress", "f.mks", "-o", "f.ply")
-    assert independent(tmp_path / "far.obj", tmp_path / "f.ply")[1] * mesh.diagonal <= 0.01
-
-
-def test_the_same_run_gives_the_same_bytes(box: Path) -> None:
-    for name, threads in (("a.mks", "1"), ("b.mks", "2")):
-        ok(box, "compress", "ball.ply", "-o", name, "--target-size", "700", "--effort", "1", "--threads", threads)
-    assert (box / "a.mks").read_bytes() == (box / "b.mks").read_bytes()
+def test_the_same_run_gives_the_same_bytes_also_through_pipes(box: Path) -> None:
+    goal = ("--target-size", "700", "--effort", "1", "--codec", "surface")
+    ok(box, "compress", "ball.ply", "-o", "a.mks", *goal, "--threads", "1")
+    piped = run(box, "compress", "-", "-o", "-", *goal, "--threads", "2", input=(box / "ball.ply").read_bytes())
+    assert piped.returncode == 0 and piped.stdout == (box / "a.mks").read_bytes()
+    back = run(box, "decompress", "-", "-o", "-", "--format", "ply", input=piped.stdout)
+    assert back.returncode == 0 and back.stdout[:4] == b"ply\n"
 
 
 def test_a_goal_out_of_reach_writes_nothing_unless_asked(box: Path) -> None:
@@ -106,13 +87,6 @@ def test_a_goal_out_of_reach_writes_nothing_unless_asked(box: Path) -> None:
     assert lines[0].startswith("error: ball.ply: the mean error") and "the nearest is" in lines[1]
     report = ok(box, "compress", "ball.ply", "-o", "b.mks", *goal, "--best-effort")
     assert report["missed"] and (box / "b.mks").stat().st_size <= 400
-
-
-def test_pipes(box: Path) -> None:
-    packed = run(box, "compress", "-", "-o", "-", "--effort", "1", input=(box / "ball.ply").read_bytes())
-    assert packed.returncode == 0 and packed.stdout[:4] == b"MKS\x01"
-    back = run(box, "decompress", "-", "-o", "-", "--format", "ply", input=packed.stdout)
-    assert back.returncode == 0 and back.stdout[:4] == b"ply\n"
 
 
 def test_a_folder_becomes_a_folder_and_a_table(box: Path) -> None:
@@ -144,18 +118,6 @@ def test_an_open_mesh_is_told_and_stays_open(tmp_path: Path) -> None:
     assert independent(tmp_path / "open.ply", tmp_path / "o.ply")[1] < 0.02
 
 
-@pytest.mark.parametrize("codec", ["surface", "mesh"])
-def test_colours_survive(tmp_path: Path, codec: str) -> None:
-    mesh = ball()
-    colours = (mesh.vertices / 2 + 0.5).clip(0, 1).astype(np.float32)
-    save_mesh(Mesh(mesh.vertices, mesh.faces, colours=colours), tmp_path / "c.ply")
-    assert ok(tmp_path, "compress", "c.ply", "-o", "c.mks", "--codec", codec, "--effort", "1")["colours"]
-    ok(tmp_path, "decompress", "c.mks", "-o", "back.ply")
-    back = load_mesh(tmp_path / "back.ply")
-    assert back.colours is not None
-    assert np.abs(back.colours - (back.vertices / 2 + 0.5).clip(0, 1)).mean() < 0.03
-
-
 def test_a_texture_is_refused_by_name(tmp_path: Path) -> None:
     mesh = ball(2)
     uv, texture = np.zeros((len(mesh.vertices), 2)), np.full((8, 8, 3), 99, np.uint8)
@@ -163,7 +125,6 @@ def test_a_texture_is_refused_by_name(tmp_path: Path) -> None:
     done = run(tmp_path, "compress", "t.glb", "-o", "t.mks")
     assert done.returncode == 1 and not (tmp_path / "t.mks").exists()
     assert b"error: t.glb: has a texture (8x8)" in done.stderr and b"hint: --texture" in done.stderr
-    assert ok(tmp_path, "compress", "t.glb", "-o", "t.mks", "--texture", "drop", "--effort", "1")["bytes"]
 
 
 @pytest.mark.parametrize(

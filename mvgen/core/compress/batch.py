@@ -195,7 +195,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with_parent() -> None:
-    """A worker does not outlive the process that started it, however that ends."""
+    """A worker does not outlive the process that started it, however that ends; Ctrl-C is that one's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
 
     def watch() -> None:

@@ -6,6 +6,7 @@ loss. Which number of faces goes with how many bits is searched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 
 _LEVEL = 10  # of compression: the slowest, which is fast
-_BITS = range(8, 14)
+_BITS = range(8, 18)
 _WHOLE_BITS = range(8, 21)  # of meshes that keep their faces
 _SAMPLES = 20_000  # for the search
 _GRID_ERROR = 0.14  # mean error of rounding, in grid steps of the diagonal: 0.14 / 2^bits
@@ -29,25 +30,24 @@ _FEWEST = 12  # faces
 
 @dataclass(frozen=True)
 class _Try:
-    """One setting, its bytes and what they decode to."""
+    """The bytes of one setting, and the mean error where that was measured."""
 
     data: bytes
-    faces: int
-    bits: int
-    quality: float
+    error: float
 
 
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:
     """Raises CannotError where not even the coarsest setting has the size."""
     qualities = (0.3,) if effort < 4 else (0.3, 0.1)
     source = Surface(mesh)
-    ladders = [Stages(mesh, quality) for quality in qualities]
-    found = [t for ladder in ladders for t in _search(ladder, source, goal, seed)]
+    found = [t for quality in qualities for t in _search(Stages(mesh, quality), source, goal, seed)]
     whole = _whole(mesh, source, goal, seed)
     found += [] if whole is None else [whole]
     if not found:
         raise CannotError(f"{goal.bytes} bytes are too few for Draco", "allow more")
-    return _best(found, source, goal, seed).data
+    if goal.bytes is None:
+        return min(found, key=lambda t: len(t.data)).data
+    return min(found, key=lambda t: t.error).data
 
 
 def encode_whole(mesh: Mesh, goal: Goal, seed: int) -> bytes:
@@ -95,25 +95,34 @@ def _whole(mesh: Mesh, source: Surface, goal: Goal, seed: int) -> _Try | None:
     """The whole mesh with the most bits that fit, or, without a size, the fewest that are good enough."""
     best = None
     for bits in _WHOLE_BITS:
-        found = _Try(_coded(mesh, bits), len(mesh.faces), bits, 1.0)
-        if goal.bytes is not None and len(found.data) > goal.bytes:
+        data = _coded(mesh, bits)
+        if goal.bytes is not None and len(data) > goal.bytes:
             break
-        best = found
-        if goal.bytes is None and _meets(found, source, goal, seed):
+        best = data
+        if goal.bytes is None and _meets(data, source, goal, seed):
             break
-    return best
+    return None if best is None else _Try(best, _error(best, source, seed))
 
 
 def _search(ladder: Stages, source: Surface, goal: Goal, seed: int) -> list[_Try]:
-    """For each number of bits, the faces that fill the size, or the fewest that are good enough."""
-    if goal.bytes is not None:
-        return [t for bits in _BITS if (t := _filling(ladder, bits, goal.bytes)) is not None]
-    mean = goal.mean if goal.mean is not None else (goal.maximum or 1.0) / 10
-    least = int(np.clip(np.ceil(np.log2(_GRID_ERROR / max(mean, 1e-7))), 6, 18))
-    return [t for bits in range(least, least + 4) if (t := _sufficing(ladder, bits, source, goal, seed)) is not None]
+    """For several numbers of bits, the faces that fill the size, or the fewest that are good enough."""
+    if goal.bytes is None:
+        mean = goal.mean if goal.mean is not None else (goal.maximum or 1.0) / 10
+        least = int(np.clip(np.ceil(np.log2(_GRID_ERROR / max(mean, 1e-7))), 6, 18))
+        tries = [_sufficing(ladder, bits, source, goal, seed) for bits in range(least, least + 4)]
+        return [_Try(data, math.inf) for data in tries if data is not None]
+    found: list[_Try] = []
+    for bits in _BITS:
+        data = _filling(ladder, bits, goal.bytes)
+        if data is None:
+            break
+        found.append(_Try(data, _error(data, source, seed)))
+        if len(found) > 2 and found[-1].error > found[-2].error > found[-3].error:
+            break
+    return found
 
 
-def _filling(ladder: Stages, bits: int, size: int) -> _Try | None:
+def _filling(ladder: Stages, bits: int, size: int) -> bytes | None:
     """The most faces that fit the size."""
 
     def fits(mesh: Mesh) -> bool:
@@ -132,21 +141,20 @@ def _filling(ladder: Stages, bits: int, size: int) -> _Try | None:
             if fits(between):
                 small = between
                 break
-    return _Try(_coded(small, bits), len(small.faces), bits, ladder.quality)
+    return _coded(small, bits)
 
 
-def _sufficing(ladder: Stages, bits: int, source: Surface, goal: Goal, seed: int) -> _Try | None:
+def _sufficing(ladder: Stages, bits: int, source: Surface, goal: Goal, seed: int) -> bytes | None:
     """The fewest faces that are good enough."""
 
     def fails(mesh: Mesh) -> bool:
-        return not _meets(_Try(_coded(mesh, bits), 0, bits, 0), source, goal, seed)
+        return not _meets(_coded(mesh, bits), source, goal, seed)
 
     stage = _first(ladder, fails)
     number = len(ladder.meshes) - 1 if stage is None else stage - 1
     if number < 0:
         return None
-    mesh = ladder.meshes[number]
-    return _Try(_coded(mesh, bits), len(mesh.faces), bits, ladder.quality)
+    return _coded(ladder.meshes[number], bits)
 
 
 def _first(ladder: Stages, holds: Callable[[Mesh], bool]) -> int | None:
@@ -167,19 +175,13 @@ def _first(ladder: Stages, holds: Callable[[Mesh], bool]) -> int | None:
     return high
 
 
-def _meets(found: _Try, source: Surface, goal: Goal, seed: int) -> bool:
+def _meets(data: bytes, source: Surface, goal: Goal, seed: int) -> bool:
     """Whether the errors are within the goal, by a search's few samples."""
-    result = Surface(prepared(decode(found.data)))
+    result = Surface(prepared(decode(data)))
     if goal.mean is not None and mean_distance(source, result, _SAMPLES, seed) > 0.985 * goal.mean:
         return False
     return goal.maximum is None or is_within(source, result, 0.999 * goal.maximum)
 
 
-def _best(found: list[_Try], source: Surface, goal: Goal, seed: int) -> _Try:
-    if goal.bytes is None:
-        return min(found, key=lambda t: len(t.data))
-
-    def error(one: _Try) -> float:
-        return mean_distance(source, Surface(prepared(decode(one.data))), _SAMPLES, seed)
-
-    return min(found, key=error)
+def _error(data: bytes, source: Surface, seed: int) -> float:
+    return mean_distance(source, Surface(prepared(decode(data))), _SAMPLES, seed)
