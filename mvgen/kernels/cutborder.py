@@ -1,9 +1,9 @@
 """Triangles and positions of a surface, coded face by face along a growing border.
 
 The coded part of a piece is bounded by loops of half-edges. One of them, the gate, is taken; its outer face is told:
-none (the surface ends there), one with a new vertex, one that closes the corner to the left or right on the loop, or one
-with another vertex on a loop (which splits it or joins two). A new vertex is told by its offset from a prediction, in
-a frame of the face inside the gate. What is likely is told from the shape around the gate.
+none (the surface ends there), one with a new vertex, one that closes the corner to the left or right on the loop, or
+one with another vertex on a loop (which splits it or joins two). A new vertex is told by its offset from a guess, in a
+frame of the face inside the gate. What is likely is told from the shape around the gate.
 
 One function serves encoder and decoder (see `rangecoder`). Its floating-point operations are + - * / and the square
 root in the order written, so that every machine decodes the same bytes to the same mesh.
@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mvgen.kernels.jit import strict_kernel
+from mvgen.kernels.jit import exact_kernel
 from mvgen.kernels.rangecoder import (
     OVERFLOW,
     POSITION,
     READING,
     code_adaptive,
-    code_bit,
     code_gamma,
     code_mixed,
     code_raw,
@@ -37,7 +36,7 @@ MAX_SIZE = 30
 SIGN = MAX_SIZE
 MANTISSA = MAX_SIZE + 1
 NODES = MANTISSA + 2 * (MAX_SIZE + 1)
-INPUTS = 6  # contexts that are mixed
+INPUTS = 7  # contexts that are mixed
 LEVELS = 24  # classes of each context
 COMPONENTS = 3
 INT_MODELS = COMPONENTS * INPUTS * LEVELS * LEVELS * NODES
@@ -56,7 +55,13 @@ FAR = 8.0  # positions beyond are damage
 FEATURES = 8  # of each linear predictor
 
 
-@strict_kernel
+@exact_kernel
+def third(half):
+    """The half-edge before one in its face: it starts at the face's third vertex."""
+    return 3 * (half // 3) + (half + 2) % 3
+
+
+@exact_kernel
 def log_size(value):
     """8 log2(1 + |value|), rounded down coarsely, in integers."""
     value = abs(value) + 1
@@ -75,7 +80,7 @@ def log_size(value):
     return 0
 
 
-@strict_kernel
+@exact_kernel
 def log_ratio(value, unit):
     """About 4 log2(value / unit) + 8, from 0 to 63, by exact doubling."""
     if not (value > 0 and unit > 0):
@@ -96,7 +101,7 @@ def log_ratio(value, unit):
     return min(level, 63)
 
 
-@strict_kernel
+@exact_kernel
 def frame_of(pos, a, b, o, frame):
     """Middle of the gate and the axes of its frame: along, outwards, normal. The length of the gate."""
     ex, ey, ez = pos[b, 0] - pos[a, 0], pos[b, 1] - pos[a, 1], pos[b, 2] - pos[a, 2]
@@ -132,7 +137,7 @@ def frame_of(pos, a, b, o, frame):
     return length
 
 
-@strict_kernel
+@exact_kernel
 def to_local(frame, pos, v, local):
     """Coordinates of a vertex in a frame."""
     x, y, z = pos[v, 0] - frame[0, 0], pos[v, 1] - frame[0, 1], pos[v, 2] - frame[0, 2]
@@ -140,7 +145,7 @@ def to_local(frame, pos, v, local):
         local[k] = x * frame[k + 1, 0] + y * frame[k + 1, 1] + z * frame[k + 1, 2]
 
 
-@strict_kernel
+@exact_kernel
 def predict(weights, features, component):
     total = 0.0
     for k in range(FEATURES):
@@ -148,7 +153,7 @@ def predict(weights, features, component):
     return total
 
 
-@strict_kernel
+@exact_kernel
 def learn(weights, inverse, features, component, error, forget, gain):
     """Recursive least squares, an error counted less the larger it is."""
     scale = 0.0
@@ -169,41 +174,50 @@ def learn(weights, inverse, features, component, error, forget, gain):
             inverse[component, i, j] = (inverse[component, i, j] - gain[i] * gain[j] / bottom) / forget
 
 
-@strict_kernel
-def code_integer(coder, data, models, mixing, component, contexts, value, slots):
+@exact_kernel
+def code_integer(coder, data, models, mixing, component, contexts, value, slots, tune):
     """A signed integer under INPUTS contexts."""
-    size = 0
-    magnitude = abs(value)
-    while size < MAX_SIZE - 1:
-        for k in range(INPUTS):
-            slots[k] = contexts[k] + size
-        if not code_mixed(
-            coder, data, models, slots, INPUTS, mixing, component * NODES + size, 1 if magnitude >> size else 0, 250
-        ):
-            break
-        size += 1
-    if size == 0:
-        return 0
-    result = 1
-    for k in range(size - 2, -1, -1):
-        bit = (magnitude >> k) & 1
-        depth = size - 2 - k
-        if depth < 2:
-            node = MANTISSA + 2 * size + depth
-            for i in range(INPUTS):
-                slots[i] = contexts[i] + node
-            bit = code_mixed(coder, data, models, slots, INPUTS, mixing, component * NODES + node, bit, 250)
+    magnitude, negative = abs(value), 1 if value < 0 else 0
+    size, depth, result = 0, -1, 0  # depth: of the bits below the leading one; -1 while the size is told
+    while True:
+        if depth < 0:
+            node, bit = size, 1 if magnitude >> size else 0
+        elif depth < min(size - 1, 2):
+            node, bit = MANTISSA + 2 * size + depth, (magnitude >> (size - 2 - depth)) & 1
         else:
-            bit = code_bit(coder, data, 32768, bit)
-        result = 2 * result + bit
-    for i in range(INPUTS):
-        slots[i] = contexts[i] + SIGN
-    if code_mixed(coder, data, models, slots, INPUTS, mixing, component * NODES + SIGN, 1 if value < 0 else 0, 250):
-        result = -result
-    return result
+            node, bit = SIGN, negative
+        for k in range(INPUTS):
+            slots[k] = contexts[k] + node
+        bit = code_mixed(
+            coder,
+            data,
+            models,
+            slots,
+            INPUTS,
+            mixing,
+            component * NODES + node,
+            bit,
+            np.int64(tune[0]),
+            np.int64(tune[1]),
+        )
+        if node == SIGN:
+            break
+        if depth >= 0:
+            result = 2 * result + bit
+            depth += 1
+        elif bit and size < MAX_SIZE - 1:
+            size += 1
+        elif size == 0:
+            return 0
+        else:
+            depth, result = 0, 1
+    left = size - 3
+    if left > 0:
+        result = (result << left) | code_raw(coder, data, magnitude & ((1 << left) - 1), left)
+    return -result if bit else result
 
 
-@strict_kernel
+@exact_kernel
 def angle_class(frame, pos, corner, away, sign):
     """Class 0..15 of the outer angle at an end of the gate, between the gate and the loop's next edge."""
     x, y, z = pos[away, 0] - pos[corner, 0], pos[away, 1] - pos[corner, 1], pos[away, 2] - pos[corner, 2]
@@ -219,7 +233,7 @@ def angle_class(frame, pos, corner, away, sign):
     return min(int((1.0 - along) * 6.0), 11)
 
 
-@strict_kernel
+@exact_kernel
 def gap_class(frame, pos, point, away, scale):
     """Class 0..15 of the distance of a vertex from a predicted point, in sizes of the inner face."""
     x = pos[away, 0] - point[0]
@@ -228,36 +242,22 @@ def gap_class(frame, pos, point, away, scale):
     return min(log_ratio(np.sqrt(x * x + y * y + z * z), scale) // 2, 15)
 
 
-@strict_kernel
+@exact_kernel
 def distance2(pos, v, x, y, z):
     dx, dy, dz = pos[v, 0] - x, pos[v, 1] - y, pos[v, 2] - z
     return dx * dx + dy * dy + dz * dz
 
 
-@strict_kernel
-def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots):
+@exact_kernel
+def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots, tune):
     for k in range(SYMBOL_INPUTS):
         slots[k] = (symbol * SYMBOL_INPUTS + k) * SYMBOL_CONTEXTS + contexts[k]
-    return code_mixed(coder, data, models, slots, SYMBOL_INPUTS, mixing, symbol, bit, 250)
+    return code_mixed(
+        coder, data, models, slots, SYMBOL_INPUTS, mixing, symbol, bit, np.int64(tune[2]), np.int64(tune[3])
+    )
 
 
-@strict_kernel
-def nearest_integers(goal, metric, steps, chosen):
-    """Integers near goal [3] (local coordinates over the steps), the later ones making up for the earlier: rounding in
-    turn under the quadratic form metric [3, 3] of the local coordinates."""
-    left = np.zeros(3)
-    for k in range(3):
-        shift = 0.0
-        for j in range(k):
-            shift += metric[k, j] * left[j]
-        best = goal[k]
-        if metric[k, k] > 0:
-            best -= shift / metric[k, k] / steps[k]
-        chosen[k] = np.int64(np.rint(best))
-        left[k] = (chosen[k] - goal[k]) * steps[k]
-
-
-@strict_kernel
+@exact_kernel
 def feedback(i, indptr, indices, blocks, drift, coded, metric, pull):
     """The 3x3 form that an offset of vertex i is judged by once its uncoded neighbours follow, and the offset that
     makes up for those of its coded neighbours."""
@@ -309,7 +309,217 @@ def feedback(i, indptr, indices, blocks, drift, coded, metric, pull):
     pull[:] = -np.linalg.solve(metric, force)
 
 
-@strict_kernel
+@exact_kernel
+def height(weights, features, along, out):
+    """The guessed height of a vertex over the inner face's plane, from where it is in the plane (over the scale)."""
+    n = features[2]
+    n[4] = out * (n[0] + n[1])
+    n[5] = out * (n[2] + n[3])
+    n[6] = along * (n[1] - n[0])
+    n[7] = along * (n[3] - n[2])
+    total = predict(weights, features, 2)
+    if not abs(total) < 8.0:
+        total = 0.0
+    return total
+
+
+@exact_kernel
+def look(pos, a, b, near, weights, frame, coordinates, features, guess, point):
+    """What the shape around a gate says of the vertex beyond.
+
+    near [5]: the inner face's third vertex, the next ones on the loop, those beyond the inner face or -1. Written are
+    the frame, the coordinates [5, 3] of near in it, features, the guessed coordinates over the scale, and the guessed
+    point. Returns the gate's length and the scale.
+    """
+    length = frame_of(pos, a, b, near[0], frame)
+    for k in range(5):
+        if near[k] >= 0:
+            to_local(frame, pos, near[k], coordinates[k])
+        else:  # as if the inner face were mirrored
+            coordinates[k, 0] = coordinates[0, 0] + (-length if k == 3 else length)
+            coordinates[k, 1] = coordinates[0, 1]
+            coordinates[k, 2] = 0.0
+    x, y = coordinates[0, 0] + 0.5 * length, coordinates[0, 1]
+    z = coordinates[0, 0] - 0.5 * length
+    scale = (length + np.sqrt(x * x + y * y) + np.sqrt(z * z + y * y)) / 3.0
+    if not scale > 1e-12:
+        scale = 1e-12
+    for k in range(5):
+        features[0, k] = coordinates[k, 0] / scale
+        features[1, k] = coordinates[k, 1] / scale
+    for k in range(4):
+        features[2, k] = coordinates[k + 1, 2] / scale
+    features[1, 5] = length / scale
+    features[1, 6] = 1.0
+    for c in range(2):
+        guess[c] = predict(weights, features, c)
+        if not abs(guess[c]) < 8.0:
+            guess[c] = -0.75 * coordinates[0, c] / scale
+    guess[2] = height(weights, features, guess[0], guess[1])
+    for c in range(3):
+        point[c] = frame[0, c] + scale * (guess[0] * frame[1, c] + guess[1] * frame[2, c] + guess[2] * frame[3, c])
+    return length, scale
+
+
+@exact_kernel
+def symbol_contexts(pos, a, b, p, q, frame, point, scale, step, flags, contexts):
+    """Contexts of a gate's symbols: outer angles at its ends, distances of the next vertices from the guess."""
+    angle_a = angle_class(frame, pos, a, p, 1.0)
+    angle_b = angle_class(frame, pos, b, q, -1.0)
+    gap_a = gap_class(frame, pos, point, p, scale)
+    gap_b = gap_class(frame, pos, point, q, scale)
+    contexts[0] = flags * 256 + angle_a * 16 + angle_b
+    contexts[1] = flags * 256 + gap_a * 16 + gap_b
+    contexts[2] = flags * 256 + angle_a * 16 + gap_a
+    contexts[3] = flags * 256 + angle_b * 16 + gap_b
+    contexts[4] = flags * 256 + min(log_ratio(scale, step) // 4, 15)
+
+
+@exact_kernel
+def choose(
+    goals, vertex, pull, metric, rate, sizes, frame, weights, features, guess, scale, steps, wanted, turned, chosen
+):
+    """Integers for the offset of a vertex from its guess (writing): those of the least metric [3, 3] of the error, plus
+    rate for each bit that they are thought to cost, among the nearest few. sizes [3]: of integers nearby."""
+    for r in range(3):
+        for k in range(3):
+            total = 0.0
+            for i in range(3):
+                for j in range(3):
+                    total += frame[r + 1, i] * metric[i, j] * frame[k + 1, j]
+            turned[r, k] = total
+        total = 0.0
+        for i in range(3):
+            total += (goals[vertex, i] + pull[i] - frame[0, i]) * frame[r + 1, i]
+        wanted[r] = total
+    low0 = np.floor((wanted[0] - guess[0] * scale) / steps[0])
+    low1 = np.floor((wanted[1] - guess[1] * scale) / steps[1])
+    least = np.inf
+    tries = 2 if rate == 0.0 else 3
+    for i in range(tries):
+        k0 = low0 + i if i < 2 else (low0 - 1 if low0 > 0 else low0 + 2)
+        e0 = guess[0] * scale + k0 * steps[0] - wanted[0]
+        for j in range(tries):
+            k1 = low1 + j if j < 2 else (low1 - 1 if low1 > 0 else low1 + 2)
+            e1 = guess[1] * scale + k1 * steps[1] - wanted[1]
+            base = scale * height(weights, features, guess[0] + k0 * steps[0] / scale, guess[1] + k1 * steps[1] / scale)
+            best = wanted[2] - (turned[2, 0] * e0 + turned[2, 1] * e1) / turned[2, 2]
+            low2 = np.floor((best - base) / steps[2])
+            for k in range(2):
+                k2 = low2 + k
+                e2 = base + k2 * steps[2] - wanted[2]
+                cost = (
+                    turned[0, 0] * e0 * e0
+                    + turned[1, 1] * e1 * e1
+                    + turned[2, 2] * e2 * e2
+                    + 2.0 * (turned[0, 1] * e0 * e1 + turned[0, 2] * e0 * e2 + turned[1, 2] * e1 * e2)
+                    + rate * (abs(k0) / sizes[0] + abs(k1) / sizes[1] + abs(k2) / sizes[2])
+                )
+                if cost < least:
+                    least = cost
+                    chosen[0], chosen[1], chosen[2] = np.int64(k0), np.int64(k1), np.int64(k2)
+
+
+@exact_kernel
+def code_offset(
+    coder, data, models, mixing, a, b, near, c, length, scale, steps, coordinates, mags, chosen, contexts, slots, tune
+):
+    """The three integers of a new vertex c."""
+    o, p, q = near[0], near[1], near[2]
+    size_class = min(log_ratio(scale, steps[2]) // 3, LEVELS - 1)
+    bend = 0.0
+    for k in range(1, 5):
+        bend = max(bend, abs(coordinates[k, 2]))
+    bend_class = min(log_ratio(bend, steps[2]) // 3, LEVELS - 1)
+    shape_class = min(log_ratio(length, scale), LEVELS - 1)
+    m0, m1 = 0, 0
+    for k in range(3):
+        three = mags[a, k] + mags[b, k] + mags[o, k]
+        two = mags[p, k] + mags[q, k]
+        contexts[0] = min((three + two) // 15, LEVELS - 1)
+        contexts[1] = size_class * LEVELS + shape_class
+        contexts[2] = m0 * LEVELS + m1
+        contexts[3] = min((mags[a, k] + mags[b, k]) // 8, LEVELS - 1) * LEVELS + min(mags[o, k] // 4, LEVELS - 1)
+        contexts[4] = bend_class * LEVELS + min(m0 + m1, LEVELS - 1) // 3
+        contexts[5] = min(three // 9, LEVELS - 1) * LEVELS + min(two // 12, LEVELS - 1)
+        contexts[6] = 0
+        for i in range(INPUTS):
+            if tune[8 + i] != 0.0:
+                contexts[i] = 0
+            contexts[i] = ((k * INPUTS + i) * LEVELS * LEVELS + contexts[i]) * NODES
+        chosen[k] = code_integer(coder, data, models, mixing, k, contexts, chosen[k], slots, tune)
+        mags[c, k] = log_size(chosen[k])
+        if k == 0:
+            m0 = min(mags[c, k] // 4, LEVELS - 1)
+        elif k == 1:
+            m1 = min(mags[c, k] // 4, LEVELS - 1)
+
+
+@exact_kernel
+def code_whole(coder, data, models, base, value):
+    """A signed integer by 128 models from base on."""
+    size = code_gamma(coder, data, models, base + 1, abs(value))
+    if size and code_adaptive(coder, data, models, base, 1 if value < 0 else 0):
+        size = -size
+    return size
+
+
+@exact_kernel
+def rank_of(pos, org, state, prv, alive, listed, a, b, point, target):
+    """How many vertices on the loops come before a half-edge's start by distance from the guessed point."""
+    own = distance2(pos, org[target], point[0], point[1], point[2])
+    rank = 0
+    for k in range(listed):
+        m = alive[k]
+        if org[m] in (a, b) or (state[m] != ACTIVE and state[prv[m]] != ACTIVE):
+            continue
+        d = distance2(pos, org[m], point[0], point[1], point[2])
+        if d < own or (d == own and m < target):
+            rank += 1
+    return rank
+
+
+@exact_kernel
+def at_rank(pos, org, state, prv, alive, listed, a, b, point, rank):
+    """The half-edge of a rank, or -1."""
+    least, last = -1.0, -1
+    for _ in range(rank + 1):
+        best, found = np.inf, -1
+        for k in range(listed):
+            i = alive[k]
+            if org[i] in (a, b) or (state[i] != ACTIVE and state[prv[i]] != ACTIVE):
+                continue
+            d = distance2(pos, org[i], point[0], point[1], point[2])
+            if d < least or (d == least and i <= last):
+                continue
+            if d < best or (d == best and i < found):
+                best, found = d, i
+        if found < 0:
+            return -1
+        least, last = best, found
+    return last
+
+
+@exact_kernel
+def across(twins, local, nxt, g1, g2):
+    """The half-edge on a loop that starts at the third corner of the source's face with the half-edges g1 (to that
+    corner) and g2 (from it), in the gap that the face lies in; -1 if there is none (writing)."""
+    turn = g2
+    while twins[turn] >= 0:
+        t = twins[turn]
+        if local[t] >= 0:
+            return nxt[local[t]]
+        turn = 3 * (t // 3) + (t + 1) % 3
+    turn = g1
+    while twins[turn] >= 0:
+        t = twins[turn]
+        if local[t] >= 0:
+            return local[t]
+        turn = 3 * (t // 3) + (t + 2) % 3
+    return -1
+
+
+@exact_kernel
 def code_surface(
     coder,
     data,
@@ -327,6 +537,8 @@ def code_surface(
     faces,  # [F, 3] out
     pos,  # [V, 3] out
     order,  # [V] out: the source's vertex (writing)
+    rate,  # of a bit, in the form's units (writing)
+    tune,
     context,  # [V, 3] out: vertices that a vertex was predicted from, or -1
 ):
     reading = coder[READING] != 0
@@ -351,8 +563,8 @@ def code_surface(
     models = np.full(INT_MODELS + SYMBOL_MODELS + 8 * 128, np.int64(1) << 39)
     raw_models = models[INT_MODELS + SYMBOL_MODELS :]
     symbol_models = models[INT_MODELS : INT_MODELS + SYMBOL_MODELS]
-    mixing = np.full((INT_SETS, INPUTS), 22000, np.int64)
-    symbol_mixing = np.full((SYMBOLS, SYMBOL_INPUTS), 26000, np.int64)
+    mixing = np.full((INT_SETS, INPUTS), np.int64(tune[4]), np.int64)
+    symbol_mixing = np.full((SYMBOLS, SYMBOL_INPUTS), np.int64(tune[5]), np.int64)
     slots = np.zeros(16, np.int64)
     contexts = np.zeros(16, np.int64)
     frame = np.zeros((4, 3))
@@ -364,18 +576,20 @@ def code_surface(
     inverse = np.zeros((3, FEATURES, FEATURES))
     for c in range(3):
         for k in range(FEATURES):
-            inverse[c, k, k] = 0.05
+            inverse[c, k, k] = tune[6]
     gain = np.zeros(FEATURES)
+    near = np.zeros(5, np.int64)
     point = np.zeros(3)
     guess = np.zeros(3)
-    goal = np.zeros(3)
+    wanted = np.zeros(3)
+    local_c = np.zeros(3)
+    sizes = np.ones(3)
     chosen = np.zeros(3, np.int64)
     metric = np.zeros((3, 3))
     turned = np.zeros((3, 3))
     pull = np.zeros(3)
     corner = np.zeros(3, np.int32)
     cell = np.zeros(3, np.int64)  # of the last piece's first vertex
-    nearby = np.zeros(4, np.int32)
     done, met, listed, top, work, seed, last = 0, 0, 0, 0, 0, 0, 0
 
     while done < count:
@@ -416,9 +630,7 @@ def code_surface(
                     value = np.int64(np.rint((goals[vertex, c] - base) / steps[2]))
                     if k == 0:
                         value -= cell[c]
-                sized = code_gamma(coder, data, raw_models, 128 * (1 + (0 if k == 0 else 1)) + 1, abs(value))
-                if sized and code_adaptive(coder, data, raw_models, 128 * (1 + (0 if k == 0 else 1)), 1 if value < 0 else 0):
-                    sized = -sized
+                sized = code_whole(coder, data, raw_models, 128 if k == 0 else 256, value)
                 if k == 0:
                     cell[c] += sized
                     sized = cell[c]
@@ -468,58 +680,16 @@ def code_surface(
             before, after = prv[h], nxt[h]
             p, q = org[before], org[nxt[after]]
 
-            # what the shape around the gate says
-            length = frame_of(pos, a, b, o, frame)
-            nearby[0], nearby[1], nearby[2], nearby[3] = p, q, -1, -1
-            if twin[h2] >= 0:
-                g = twin[h2]
-                nearby[2] = org[3 * (g // 3) + (g + 2) % 3]
-            if twin[h1] >= 0:
-                g = twin[h1]
-                nearby[3] = org[3 * (g // 3) + (g + 2) % 3]
-            to_local(frame, pos, o, coordinates[0])
-            to_local(frame, pos, p, coordinates[1])
-            to_local(frame, pos, q, coordinates[2])
-            for side in range(2):
-                if nearby[2 + side] >= 0:
-                    to_local(frame, pos, nearby[2 + side], coordinates[3 + side])
-                else:  # as if the inner face were mirrored
-                    coordinates[3 + side, 0] = coordinates[0, 0] + (-length if side == 0 else length)
-                    coordinates[3 + side, 1] = coordinates[0, 1]
-                    coordinates[3 + side, 2] = 0.0
-            x, y = coordinates[0, 0] + 0.5 * length, coordinates[0, 1]
-            left_edge = np.sqrt(x * x + y * y)
-            x = coordinates[0, 0] - 0.5 * length
-            right_edge = np.sqrt(x * x + y * y)
-            scale = (length + left_edge + right_edge) / 3.0
-            if not scale > 1e-12:
-                scale = 1e-12
-            for c in range(3):
-                for k in range(5):
-                    features[c, k] = coordinates[k, c] / scale
-            features[1, 5] = length / scale
-            features[1, 6] = 1.0
-            for c in range(3):
-                guess[c] = predict(weights, features, c)
-                if not abs(guess[c]) < 8.0:
-                    guess[c] = -0.75 * coordinates[0, c] / scale
-            for c in range(3):
-                point[c] = frame[0, c] + scale * (
-                    guess[0] * frame[1, c] + guess[1] * frame[2, c] + guess[2] * frame[3, c]
-                )
-
             left_open = state[before] == ACTIVE and p != b
             right_open = state[after] == ACTIVE and q != a
-            angle_a = angle_class(frame, pos, a, p, 1.0)
-            angle_b = angle_class(frame, pos, b, q, -1.0)
-            gap_a = gap_class(frame, pos, point, p, scale)
-            gap_b = gap_class(frame, pos, point, q, scale)
+            near[0], near[1], near[2], near[3], near[4] = o, p, q, -1, -1
+            if twin[h2] >= 0:
+                near[3] = org[third(twin[h2])]
+            if twin[h1] >= 0:
+                near[4] = org[third(twin[h1])]
             flags = (1 if left_open else 0) + (2 if right_open else 0)
-            contexts[0] = flags * 256 + angle_a * 16 + angle_b
-            contexts[1] = flags * 256 + gap_a * 16 + gap_b
-            contexts[2] = flags * 256 + angle_a * 16 + gap_a
-            contexts[3] = flags * 256 + angle_b * 16 + gap_b
-            contexts[4] = flags * 256 + min(log_ratio(scale, steps[2]) // 4, 15)
+            length, scale = look(pos, a, b, near, weights, frame, coordinates, features, guess, point)
+            symbol_contexts(pos, a, b, p, q, frame, point, scale, steps[2], flags, contexts)
 
             # what the outer face is
             g, c_fan, c_vertex = 0, 0, 0
@@ -540,29 +710,31 @@ def code_surface(
                     both = min(is_left, is_right)
                     right = is_right
             if borders:
-                ends = code_symbol(coder, data, symbol_models, symbol_mixing, S_BORDER, contexts, ends, slots)
+                ends = code_symbol(coder, data, symbol_models, symbol_mixing, S_BORDER, contexts, ends, slots, tune)
                 if ends:
                     state[h] = BORDER
                     continue
-            fresh = code_symbol(coder, data, symbol_models, symbol_mixing, S_NEW, contexts, fresh, slots)
+            fresh = code_symbol(coder, data, symbol_models, symbol_mixing, S_NEW, contexts, fresh, slots, tune)
             met_before = met
             m = -1
             if not fresh:
                 if left_open or right_open:
-                    closes = code_symbol(coder, data, symbol_models, symbol_mixing, S_CLOSE, contexts, closes, slots)
+                    closes = code_symbol(
+                        coder, data, symbol_models, symbol_mixing, S_CLOSE, contexts, closes, slots, tune
+                    )
                 else:
                     closes = 0
                 if closes:
                     if left_open and right_open:
                         if nxt[after] == before:
                             both = code_symbol(
-                                coder, data, symbol_models, symbol_mixing, S_BOTH, contexts, both, slots
+                                coder, data, symbol_models, symbol_mixing, S_BOTH, contexts, both, slots, tune
                             )
                         else:
                             both = 0
                         if not both:
                             right = code_symbol(
-                                coder, data, symbol_models, symbol_mixing, S_RIGHT, contexts, right, slots
+                                coder, data, symbol_models, symbol_mixing, S_RIGHT, contexts, right, slots, tune
                             )
                     else:
                         both, right = 0, 1 if right_open else 0
@@ -570,66 +742,35 @@ def code_surface(
                 else:
                     both, right = 0, 0
                     # another vertex on a loop, told by its rank by distance from the predicted point
-                    rank, target, own = 0, -1, 0.0
+                    rank = 0
                     if not reading:
-                        turn = g2
-                        while target < 0:
-                            t = twins[turn]
-                            if t < 0:
-                                break
-                            if local[t] >= 0:
-                                target = nxt[local[t]]
-                            turn = 3 * (t // 3) + (t + 1) % 3
-                        turn = g1
-                        while target < 0:
-                            t = twins[turn]
-                            if t < 0:
-                                return DAMAGED, met
-                            if local[t] >= 0:
-                                target = local[t]
-                            turn = 3 * (t // 3) + (t + 2) % 3
-                        own = distance2(pos, org[target], point[0], point[1], point[2])
-                        for k in range(listed):
-                            m = alive[k]
-                            if org[m] == a or org[m] == b or (state[m] != ACTIVE and state[prv[m]] != ACTIVE):
-                                continue
-                            d = distance2(pos, org[m], point[0], point[1], point[2])
-                            if d < own or (d == own and m < target):
-                                rank += 1
+                        m = across(twins, local, nxt, g1, g2)
+                        if m < 0:
+                            return DAMAGED, met
+                        rank = rank_of(pos, org, state, prv, alive, listed, a, b, point, m)
                     rank = code_gamma(coder, data, raw_models, 128 * 4, rank)
                     work += (rank + 1) * listed
                     if work > WORK:
                         return TOO_LONG, met
-                    m = target
                     if reading:
-                        least, m = -1.0, -1
-                        for _ in range(rank + 1):
-                            best, found = np.inf, -1
-                            for k in range(listed):
-                                i = alive[k]
-                                if org[i] == a or org[i] == b or (state[i] != ACTIVE and state[prv[i]] != ACTIVE):
-                                    continue
-                                d = distance2(pos, org[i], point[0], point[1], point[2])
-                                if d < least or (d == least and i <= m):
-                                    continue
-                                if d < best or (d == best and i < found):
-                                    best, found = d, i
-                            if found < 0:
-                                return DAMAGED, met
-                            least, m = best, found
+                        m = at_rank(pos, org, state, prv, alive, listed, a, b, point, rank)
+                        if m < 0:
+                            return DAMAGED, met
                     c = org[m]
             else:
                 closes, both, right = 0, 0, 0
                 again = 0
                 if repeats:
                     again = 1 if not reading and number[c_vertex] >= 0 else 0
-                    again = code_symbol(coder, data, symbol_models, symbol_mixing, S_REPEAT, contexts, again, slots)
+                    again = code_symbol(
+                        coder, data, symbol_models, symbol_mixing, S_REPEAT, contexts, again, slots, tune
+                    )
                 if again:
                     bits = 0
                     while (met >> bits) > 0:
                         bits += 1
                     c = code_raw(coder, data, number[c_vertex] if not reading else 0, bits)
-                    if c >= met or c == a or c == b:
+                    if c >= met or c in (a, b):
                         return DAMAGED, met
                 else:
                     if met >= vertices:
@@ -644,61 +785,64 @@ def code_surface(
                 if not reading:
                     for k in range(3):
                         pull[k] = 0.0
+                        average = (mags[a, k] + mags[b, k] + mags[o, k]) // 24
+                        sizes[k] = 0.7 * np.float64(1 << average)
+                        for i in range(3):
+                            metric[k, i] = 1.0 if i == k else 0.0
                     if guided:
                         feedback(c_vertex, indptr, indices, blocks, drift, coded, metric, pull)
-                        for r in range(3):
-                            for k in range(3):
-                                total = 0.0
-                                for i in range(3):
-                                    for j in range(3):
-                                        total += frame[r + 1, i] * metric[i, j] * frame[k + 1, j]
-                                turned[r, k] = total
-                    else:
-                        for r in range(3):
-                            for k in range(3):
-                                turned[r, k] = 1.0 if r == k else 0.0
-                    for k in range(3):
-                        total = 0.0
-                        for i in range(3):
-                            total += (goals[c_vertex, i] + pull[i] - point[i]) * frame[k + 1, i]
-                        goal[k] = total / steps[k]
-                    nearest_integers(goal, turned, steps, chosen)
-                size_class = min(log_ratio(scale, steps[2]) // 3, LEVELS - 1)
-                bend = 0.0
-                for k in range(1, 5):
-                    bend = max(bend, abs(coordinates[k, 2]))
-                bend_class = min(log_ratio(bend, steps[2]) // 3, LEVELS - 1)
-                shape_class = min(log_ratio(length, scale) , LEVELS - 1)
+                    choose(
+                        goals,
+                        c_vertex,
+                        pull,
+                        metric,
+                        rate,
+                        sizes,
+                        frame,
+                        weights,
+                        features,
+                        guess,
+                        scale,
+                        steps,
+                        wanted,
+                        turned,
+                        chosen,
+                    )
+                code_offset(
+                    coder,
+                    data,
+                    models,
+                    mixing,
+                    a,
+                    b,
+                    near,
+                    c,
+                    length,
+                    scale,
+                    steps,
+                    coordinates,
+                    mags,
+                    chosen,
+                    contexts,
+                    slots,
+                    tune,
+                )
+                for k in range(2):
+                    local_c[k] = guess[k] * scale + chosen[k] * steps[k]
+                base_n = scale * height(
+                    weights, features, guess[0] + chosen[0] * steps[0] / scale, guess[1] + chosen[1] * steps[1] / scale
+                )
+                local_c[2] = base_n + chosen[2] * steps[2]
                 for k in range(3):
-                    near = min((mags[a, k] + mags[b, k] + mags[o, k]) // 9, LEVELS - 1)
-                    m0 = min(log_size(chosen[0]) // 4, LEVELS - 1) if k > 0 else 0
-                    m1 = min(log_size(chosen[1]) // 4, LEVELS - 1) if k > 1 else 0
-                    pair0 = near * LEVELS
-                    pair1 = size_class * LEVELS + shape_class
-                    pair2 = m0 * LEVELS + m1
-                    pair3 = min((mags[a, k] + mags[b, k]) // 8, LEVELS - 1) * LEVELS + min(mags[o, k] // 4, LEVELS - 1)
-                    pair4 = bend_class * LEVELS + (min(m0 + m1, LEVELS - 1) // 3)
-                    pair5 = 0
-                    base = k * INPUTS
-                    contexts[0] = (base * LEVELS * LEVELS + pair0) * NODES
-                    contexts[1] = ((base + 1) * LEVELS * LEVELS + pair1) * NODES
-                    contexts[2] = ((base + 2) * LEVELS * LEVELS + pair2) * NODES
-                    contexts[3] = ((base + 3) * LEVELS * LEVELS + pair3) * NODES
-                    contexts[4] = ((base + 4) * LEVELS * LEVELS + pair4) * NODES
-                    contexts[5] = ((base + 5) * LEVELS * LEVELS + pair5) * NODES
-                    chosen[k] = code_integer(coder, data, models, mixing, k, contexts, chosen[k], slots)
-                    mags[c, k] = log_size(chosen[k])
-                for k in range(3):
-                    offset = 0.0
-                    for i in range(3):
-                        offset += chosen[i] * steps[i] * frame[i + 1, k]
-                    pos[c, k] = point[k] + offset
+                    pos[c, k] = frame[0, k] + (
+                        local_c[0] * frame[1, k] + local_c[1] * frame[2, k] + local_c[2] * frame[3, k]
+                    )
                     if not abs(pos[c, k]) < FAR:
                         return DAMAGED, met
                 context[c, 0], context[c, 1], context[c, 2] = a, b, o
                 for k in range(3):
-                    actual = guess[k] + chosen[k] * steps[k] / scale
-                    learn(weights, inverse, features, k, actual - predict(weights, features, k), 0.998, gain)
+                    error = local_c[k] / scale - predict(weights, features, k)
+                    learn(weights, inverse, features, k, error, tune[7], gain)
                 if not reading:
                     number[c_vertex] = c
                     order[c] = c_vertex

@@ -16,7 +16,16 @@ from numba import njit, prange, set_num_threads
 
 from mvgen import __version__
 
-__all__ = ["kernel", "load_for_cuda", "pixel_function", "prange", "serial_kernel", "set_num_threads", "strict_kernel"]
+__all__ = [
+    "exact_kernel",
+    "kernel",
+    "load_for_cuda",
+    "pixel_function",
+    "prange",
+    "serial_kernel",
+    "set_num_threads",
+    "strict_kernel",
+]
 
 TARGET = "cpu"  # what `pixel_function` compiles for while a module is being loaded
 
@@ -53,6 +62,7 @@ KEPT = CACHE is not None  # without a cache folder, kernels are compiled by each
 kernel = njit(parallel=True, fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 serial_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
+exact_kernel = njit(error_model="numpy", cache=KEPT, nogil=True)  # likewise, and x / 0 is infinite: compiles faster
 
 
 def pixel_function(function):

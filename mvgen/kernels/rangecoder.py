@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels.jit import strict_kernel
+from mvgen.kernels.jit import exact_kernel
 
 LOW, HIGH, CODE, POSITION, READING, OVERFLOW = range(6)
 CODER_SIZE = 8
@@ -76,7 +76,7 @@ def fresh_models(count: int) -> NDArray[np.int64]:
     return np.full(count, FRESH, np.int64)
 
 
-@strict_kernel
+@exact_kernel
 def code_bit(coder, data, chance, bit):
     """One bit that is 1 with a chance of 0 < chance < 65536 in 65536."""
     low, high = coder[LOW], coder[HIGH]
@@ -103,7 +103,7 @@ def code_bit(coder, data, chance, bit):
     return bit
 
 
-@strict_kernel
+@exact_kernel
 def finish(coder, data):
     """End writing with as few bytes as tell the interval from others; the length of the data in bytes."""
     if coder[OVERFLOW]:
@@ -122,14 +122,14 @@ def finish(coder, data):
     return coder[POSITION]
 
 
-@strict_kernel
+@exact_kernel
 def ran_dry(coder, data):
     """Whether a reader has used bits that its bytes do not hold: the data are cut short or damaged. (Damage need not
     show here: a file needs a checksum.)"""
     return coder[POSITION] > len(data) + BITS // 8
 
 
-@strict_kernel
+@exact_kernel
 def code_raw(coder, data, value, bits):
     """An integer of so many bits, each 0 or 1 with equal chance."""
     result = 0
@@ -138,7 +138,7 @@ def code_raw(coder, data, value, bits):
     return result
 
 
-@strict_kernel
+@exact_kernel
 def adapt(models, index, bit, limit):
     """Let a model learn a bit: at first fast, later at a rate of 1 / limit."""
     model = models[index]
@@ -150,13 +150,13 @@ def adapt(models, index, bit, limit):
     models[index] = (chance << 8) | count
 
 
-@strict_kernel
+@exact_kernel
 def chance_of(models, index):
     """The 16-bit probability that a model gives to a 1."""
     return min(max(models[index] >> 24, LEAST), 65536 - LEAST)
 
 
-@strict_kernel
+@exact_kernel
 def code_adaptive(coder, data, models, index, bit, limit=60):
     """A bit by one adaptive model."""
     bit = code_bit(coder, data, chance_of(models, index), bit)
@@ -164,7 +164,7 @@ def code_adaptive(coder, data, models, index, bit, limit=60):
     return bit
 
 
-@strict_kernel
+@exact_kernel
 def code_tree(coder, data, models, base, value, bits):
     """An integer of so many bits by a tree of 2^bits - 1 models from base on, the highest bit first."""
     node = 1
@@ -173,7 +173,7 @@ def code_tree(coder, data, models, base, value, bits):
     return node - (1 << bits)
 
 
-@strict_kernel
+@exact_kernel
 def code_gamma(coder, data, models, base, value):
     """An integer from 0 on by GAMMA_MODELS models from base on: its class in unary (0, 1, 2-3, 4-7, ...), two bits
     below the leading one by models, the rest plain."""
@@ -194,8 +194,8 @@ def code_gamma(coder, data, models, base, value):
     return result
 
 
-@strict_kernel
-def code_mixed(coder, data, models, slots, count, weights, chosen, bit, limit):
+@exact_kernel
+def code_mixed(coder, data, models, slots, count, weights, chosen, bit, limit, speed=3):
     """A bit by several models, weighed by logistic mixing (Mahoney's PAQ) with the weights [sets, slots] chosen.
 
     slots[:count] index the models. A model counts the more the oftener it was seen. Weights are in units of 2^-16.
@@ -210,7 +210,7 @@ def code_mixed(coder, data, models, slots, count, weights, chosen, bit, limit):
     error = (bit << 16) - chance
     for k in range(count):
         model = models[slots[k]]
-        weights[chosen, k] += (error * ((STRETCH[model >> 28] * TRUST[model & 255]) >> 8) * 3 + (1 << 13)) >> 14
+        weights[chosen, k] += (error * ((STRETCH[model >> 28] * TRUST[model & 255]) >> 8) * speed + (1 << 13)) >> 14
         adapt(models, slots[k], bit, limit)
     return bit
 
@@ -259,7 +259,7 @@ _INT_CONTEXTS = 6
 _INT_MODELS = 1 + GAMMA_MODELS
 
 
-@strict_kernel
+@exact_kernel
 def _code_ints(coder, data, models, kinds, values):
     before, earlier = 0, 0
     for i in range(len(values)):
@@ -273,7 +273,7 @@ def _code_ints(coder, data, models, kinds, values):
         earlier, before = before, size
 
 
-@strict_kernel
+@exact_kernel
 def _size(value):
     value = abs(value)
     size = 0

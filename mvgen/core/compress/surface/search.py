@@ -1,0 +1,285 @@
+"""Which number of faces and which steps give the least error within a size, or the least size within an error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.compress.surface.connectivity import Fans, cut_into_fans
+from mvgen.core.compress.surface.fit import Form, Target, fit, form_at
+from mvgen.core.compress.surface.payload import FRACTION, Coded, Steps, encode_surface, step_at, step_index
+from mvgen.core.errors import CannotError
+from mvgen.core.geometry import Mesh
+from mvgen.core.nearest import sample_surface
+from mvgen.core.progress import Progress
+
+_STAGE = 0.9  # of the faces stay: quadrics taken afresh at each stage serve better than one pass
+_SPREAD = 1.17  # between numbers of faces that are tried
+_NEARLY = 0.93  # of the source's faces: all are kept instead
+_BITS = 15.0  # of a vertex, at the first number of faces that is tried
+_RATIOS = (2.0, 2.75, 4.0, 5.5, 7.5)  # of the step along the surface to that across it: the first, then on from there
+_RATIOS_BELOW = (1.375, 1.0)
+_WORTH = 4.0  # of a bit: the form changes twice as fast as the mean error that it stands for, and a margin
+_FIRST_FACES = 2000  # to see what errors to expect
+_SHARE = 0.75  # of an allowed error that having few faces takes; the rest is for rounding
+_FIRST_STEP = 1 / 1500
+_FILLS = 10  # tries of a step
+_CLOSE = 0.004  # of the size: near enough
+
+
+@dataclass(frozen=True)
+class Effort:
+    """samples: points of either surface while fitting; rounds of the fit; looks: numbers of faces that are tried;
+    probes: points of either surface by which tries are compared."""
+
+    samples: int
+    rounds: int
+    looks: int
+    probes: int
+
+
+def effort_of(level: int, faces: int) -> Effort:
+    """What a level from 1 to 9 affords for a mesh of so many faces."""
+    samples = int(min(max(30_000, 2 * faces), 100_000) * (0.5 + level / 10))
+    return Effort(samples, 4 + level, 2 + level, 15_000 + 3_000 * level)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A mesh to code: positions [V, 3] of faces cut into fans, the form of their errors, its colours."""
+
+    positions: NDArray[np.float64]
+    fans: Fans
+    form: Form
+    colours: NDArray[np.float32] | None
+
+    def code(self, steps: Steps, rate: float) -> Coded:
+        return encode_surface(self.positions, self.fans, steps, self.form, rate, self.colours)
+
+
+@dataclass(frozen=True, eq=False)
+class Try:
+    """A coded mesh, its error against the source, and what it was made with."""
+
+    coded: Coded
+    mean: float
+    maximum: float
+    faces: int
+    ratio: float
+    steps: Steps
+
+
+class Search:
+    """Tries for one source mesh; decimated and fitted meshes are kept for the next goal."""
+
+    def __init__(self, mesh: Mesh, effort: Effort, seed: int, progress: Progress):
+        self.mesh, self.effort, self.seed, self.progress = mesh, effort, seed, progress
+        self.target = Target(mesh, effort.samples, np.random.default_rng([seed, 1]))
+        self.probes = sample_surface(mesh, effort.probes, np.random.default_rng([seed, 2]))[0].points
+        self.stages = [mesh]
+        self.kept: dict[int, Fitted] = {}
+        self.error = 0.0  # the last measured mean
+
+    def within(self, size: int) -> Try:
+        """The least error that is found in so many bytes. Raises CannotError where nothing fits."""
+        first = min(max(8, round(2 * 8 * size / _BITS)), len(self.mesh.faces))
+        found = self._climb(
+            first, lambda faces: self._fill(faces, _RATIOS[0], size), lambda t: t.mean, lambda n: n // 2
+        )
+        if found is None:
+            raise CannotError(f"the surface does not fit into {size} bytes", "allow more bytes")
+        return self._other_ratios(
+            found, lambda ratio: self._fill(found.faces, ratio, size, found.steps), lambda t: t.mean
+        )
+
+    def below(self, mean: float | None, maximum: float | None) -> Try:
+        """The fewest bytes that are found with errors within these. Raises CannotError where they are out of reach."""
+        whole = len(self.mesh.faces)
+        first = min(whole, _FIRST_FACES)
+        seen = self._measured(self.fitted(first).code(step_at(step_index(0.0), 1.0), 0.0), first, 1.0, step_at(1, 1.0))
+        excess = max(seen.mean / (mean or math.inf), seen.maximum / (maximum or math.inf))
+        first = min(max(round(first * excess / _SHARE), 8), whole)
+
+        def size(found: Try) -> float:
+            return len(found.coded.payload)
+
+        found = self._climb(
+            first, lambda faces: self._coarsest(faces, _RATIOS[0], mean, maximum), size, lambda n: min(2 * n, whole)
+        )
+        if found is None:
+            found = self._coarsest(whole, 1.0, mean, maximum)
+        if found is None:
+            raise CannotError("the surface cannot be coded so precisely", "allow more error")
+        faces, near = found.faces, found.steps
+        return self._other_ratios(found, lambda ratio: self._coarsest(faces, ratio, mean, maximum, near), size)
+
+    def _climb(
+        self,
+        first: int,
+        attempt: Callable[[int], Try | None],
+        loss: Callable[[Try], float],
+        rescue: Callable[[int], int],
+    ) -> Try | None:
+        """The best of several numbers of faces, from one on towards where it gets better. rescue: the number to try
+        after one that cannot reach the goal."""
+        whole = len(self.mesh.faces)
+        tries: dict[int, Try | None] = {}
+
+        def look(faces: int) -> float:
+            faces = whole if faces > _NEARLY * whole else max(faces, 4)
+            if faces not in tries:
+                tries[faces] = attempt(faces)
+                self.progress.advance()
+            found = tries[faces]
+            return math.inf if found is None else loss(found)
+
+        best = first
+        while math.isinf(look(best)) and best > 4 and len(tries) < self.effort.looks:
+            best = rescue(best)
+        up = look(round(best * _SPREAD)) < look(best)
+        while len(tries) < self.effort.looks:
+            ahead = round(best * _SPREAD) if up else round(best / _SPREAD)
+            if ahead >= whole * _SPREAD or ahead < 4 or not look(ahead) < look(best):
+                break
+            best = min(ahead, whole)
+        fitting = [t for t in tries.values() if t is not None]
+        return min(fitting, key=loss) if fitting else None
+
+    def _other_ratios(self, found: Try, attempt: Callable[[float], Try | None], loss: Callable[[Try], float]) -> Try:
+        """The best ratio of the steps: from the one tried on towards where it gets better."""
+        for order in (_RATIOS[1:], _RATIOS_BELOW):
+            for ratio in order:
+                other = attempt(ratio)
+                if other is None or loss(other) >= loss(found):
+                    break
+                found = other
+            if found.ratio != _RATIOS[0]:
+                break
+        return found
+
+    def _coarsest(
+        self, faces: int, ratio: float, mean: float | None, maximum: float | None, near: Steps | None = None
+    ) -> Try | None:
+        """The coarsest steps with errors within these, for a number of faces."""
+        fitted = self.fitted(faces)
+        finest = step_index(0.0)
+        guess = near.normal if near is not None else min(6 * (mean or math.inf), (maximum or math.inf))
+        low, high, index = -1, finest + 1, step_index(guess)  # known to be too coarse, known to be fine enough
+        best: Try | None = None
+        while high - low > 2:
+            index = min(max(index, low + 1), high - 1)
+            coded = fitted.code(step_at(index, ratio), 0.0)
+            found = self._measured(coded, faces, ratio, step_at(index, ratio))
+            if found.mean <= (mean or math.inf) and found.maximum <= (maximum or math.inf):
+                high, best = index, found
+                index = (low + high) // 2 if low >= 0 else high - 16
+            else:
+                low = index
+                index = (low + high) // 2 if best is not None else low + 32
+            if best is None and low > step_index(guess) + 200:
+                return None
+        return best
+
+    def _fill(self, faces: int, ratio: float, size: int, near: Steps | None = None) -> Try | None:
+        """The finest steps that stay within a size, for a number of faces."""
+        fitted = self.fitted(faces)
+        octave = 3 * len(fitted.positions) / 8  # bytes for each halving of the steps
+        index = step_index(near.normal if near is not None else _FIRST_STEP)
+        low, high = -1, step_index(0.0) + 1  # known to fit, known not to
+        best: Coded | None = None
+        for _ in range(_FILLS):
+            coded = fitted.code(step_at(index, ratio), self._rate(size))
+            spare = size - len(coded.payload)
+            if spare >= 0:
+                low, best = index, coded
+            else:
+                high = index
+            if high - low <= 1 or 0 <= spare < _CLOSE * size:
+                break
+            move = round(FRACTION * spare / octave)
+            move = max(1, move) if spare >= 0 else min(-1, move)
+            index = min(max(index + move, low + 1), high - 1)
+        return None if best is None else self._measured(best, faces, ratio, step_at(low, ratio))
+
+    def _rate(self, size: int) -> float:
+        """What a bit is worth in the form's units: at the best size, error times size is about level."""
+        return _WORTH * self.error / (8 * size)
+
+    def _measured(self, coded: Coded, faces: int, ratio: float, steps: Steps) -> Try:
+        result = Mesh(coded.positions, coded.faces)
+        self.error, maximum = self.target.errors(result, self.probes, np.random.default_rng([self.seed, 3]))
+        self.progress.note(
+            f"surface: {len(coded.faces)} faces, step 1/{1 / steps.normal:.0f} x {steps.ratio / 8}, "
+            f"{len(coded.payload)} bytes: mean {self.error:.3e}, largest {maximum:.2e}"
+        )
+        return Try(coded, self.error, maximum, faces, ratio, steps)
+
+    def fitted(self, faces: int) -> Fitted:
+        """The source with about so many faces, its vertices fitted to it."""
+        if faces not in self.kept:
+            rng = np.random.default_rng([self.seed, 4, faces])
+            if faces >= len(self.mesh.faces):
+                form = form_at(self.target, self.mesh, rng)
+                small, positions = self.mesh, self.mesh.vertices
+            else:
+                small = self._decimated(faces)
+                positions, form = fit(self.target, small, self.effort.rounds, rng)
+            self.kept[faces] = Fitted(positions, cut_into_fans(small.faces), form, self._colours(small, positions))
+        return self.kept[faces]
+
+    def _colours(self, small: Mesh, positions: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        from scipy.spatial import cKDTree
+
+        if self.mesh.colours is None or small is self.mesh:
+            return self.mesh.colours
+        return self.mesh.colours[cKDTree(self.mesh.vertices).query(positions)[1]]
+
+    def _decimated(self, faces: int) -> Mesh:
+        """About so many faces by quadric edge collapse (Garland & Heckbert 1997), a tenth less at a time."""
+        while _STAGE * len(self.stages[-1].faces) > faces:
+            last = self.stages[-1]
+            smaller = _collapsed(last, int(len(last.faces) * _STAGE))
+            if len(smaller.faces) > 0.98 * len(last.faces):
+                break
+            self.stages.append(smaller)
+        above = [s for s in self.stages if len(s.faces) >= faces]
+        return _collapsed(above[-1], faces)
+
+
+def mean_error(source: Mesh, result: Mesh, seed: int, samples: int = 50_000) -> float:
+    """The mean distance between two surfaces."""
+    target = Target(source, samples, np.random.default_rng([seed, 1]))
+    return target.errors(result, target.points, np.random.default_rng([seed, 3]))[0]
+
+
+def _collapsed(mesh: Mesh, faces: int) -> Mesh:
+    import pymeshlab
+
+    meshes = pymeshlab.MeshSet(verbose=False)
+    meshes.add_mesh(pymeshlab.Mesh(mesh.vertices, mesh.faces))
+    meshes.meshing_decimation_quadric_edge_collapse(
+        targetfacenum=faces,
+        qualitythr=0.3,
+        optimalplacement=True,
+        preservenormal=True,
+        preserveboundary=True,
+        preservetopology=True,
+    )
+    small = meshes.current_mesh()
+    return cleaned(Mesh(small.vertex_matrix(), small.face_matrix().astype(np.int32).reshape(-1, 3)))
+
+
+def cleaned(mesh: Mesh) -> Mesh:
+    """Without faces that name a vertex twice and vertices that no face names. Raises CannotError if none is left."""
+    f = mesh.faces
+    f = f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])]
+    if len(f) == 0:
+        raise CannotError("the mesh has no faces but empty ones")
+    used, index = np.unique(f, return_inverse=True)
+    colours = None if mesh.colours is None else mesh.colours[used]
+    vertices = np.ascontiguousarray(mesh.vertices[used], np.float64)
+    return Mesh(vertices, index.reshape(-1, 3).astype(np.int32), colours=colours)
