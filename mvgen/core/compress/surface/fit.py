@@ -17,6 +17,7 @@ from mvgen.kernels.surfacefit import add_distances, block_inverse, solve
 
 _PULL = 1e-2  # towards the last position, in mean diagonals of the form
 _STIFF = 3e-3  # added to the form that offsets are judged by, in its mean diagonals
+_SAMPLES, _SAMPLES_PER_FACE = 20_000, 12  # points of either surface that are tied, at most those of the target
 _FLOOR = 0.3  # distances below so many means count as that much
 
 
@@ -109,11 +110,13 @@ def distance_form(
     normals = face_normals(corners)[0]
     tree = igl.AABB()
     tree.init(mesh.vertices, faces)
-    _, near, closest = tree.squared_distance(mesh.vertices, faces, target.points)
+    count = min(len(target.points), max(_SAMPLES, _SAMPLES_PER_FACE * len(faces)))
+    points = target.points[:count]
+    _, near, closest = tree.squared_distance(mesh.vertices, faces, points)
     near = np.asarray(near, np.int64).reshape(-1)
     blocks, right = np.zeros((len(pattern.rows), 3, 3)), np.zeros((pattern.count, 3))
-    _add(blocks, right, pattern, faces, corners, normals, near, closest, target.points)
-    samples, face = sample_surface(mesh, len(target.points), rng)
+    _add(blocks, right, pattern, faces, corners, normals, near, closest, points)
+    samples, face = sample_surface(mesh, count, rng)
     _add(blocks, right, pattern, faces, corners, normals, face, samples.points, target.nearest(samples.points))
     return blocks, right
 
