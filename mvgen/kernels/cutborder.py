@@ -36,7 +36,7 @@ MAX_SIZE = 30
 SIGN = MAX_SIZE
 MANTISSA = MAX_SIZE + 1
 NODES = MANTISSA + 2 * (MAX_SIZE + 1)
-INPUTS = 7  # contexts that are mixed
+INPUTS = 6  # contexts that are mixed
 LEVELS = 24  # classes of each context
 COMPONENTS = 3
 INT_MODELS = COMPONENTS * INPUTS * LEVELS * LEVELS * NODES
@@ -53,6 +53,11 @@ WORK = 2_000_000_000  # distances that a run may take at splits
 FAR = 8.0  # positions beyond are damage
 
 FEATURES = 8  # of each linear predictor
+FORGET = 0.999  # of its past, with each vertex
+FIRST_DOUBT = 0.02  # of its factors, as variances
+
+FIRST_WEIGHT = 17000  # of each context of integers, in units of 2^-16
+FIRST_SYMBOL_WEIGHT = 28000  # likewise of symbols
 
 
 @exact_kernel
@@ -175,7 +180,7 @@ def learn(weights, inverse, features, component, error, forget, gain):
 
 
 @exact_kernel
-def code_integer(coder, data, models, mixing, component, contexts, value, slots, tune):
+def code_integer(coder, data, models, mixing, component, contexts, value, slots):
     """A signed integer under INPUTS contexts."""
     magnitude, negative = abs(value), 1 if value < 0 else 0
     size, depth, result = 0, -1, 0  # depth: of the bits below the leading one; -1 while the size is told
@@ -249,12 +254,36 @@ def distance2(pos, v, x, y, z):
 
 
 @exact_kernel
-def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots, tune):
+def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots):
     for k in range(SYMBOL_INPUTS):
         slots[k] = (symbol * SYMBOL_INPUTS + k) * SYMBOL_CONTEXTS + contexts[k]
     return code_mixed(
         coder, data, models, slots, SYMBOL_INPUTS, mixing, symbol, bit, np.int64(tune[2]), np.int64(tune[3])
     )
+
+
+@exact_kernel
+def eliminate(matrix, right):
+    """Solve matrix [n, n] x = right [n, m], the first overwritten, for a positive definite matrix."""
+    size, many = right.shape
+    right = right.copy()
+    for k in range(size):
+        pivot = max(matrix[k, k], 1e-300)
+        for i in range(k + 1, size):
+            factor = matrix[i, k] / pivot
+            if factor != 0.0:
+                for j in range(k + 1, size):
+                    matrix[i, j] -= factor * matrix[k, j]
+                for j in range(many):
+                    right[i, j] -= factor * right[k, j]
+    for k in range(size - 1, -1, -1):
+        pivot = max(matrix[k, k], 1e-300)
+        for j in range(many):
+            total = right[k, j]
+            for i in range(k + 1, size):
+                total -= matrix[k, i] * right[i, j]
+            right[k, j] = total / pivot
+    return right
 
 
 @exact_kernel
@@ -300,13 +329,15 @@ def feedback(i, indptr, indices, blocks, drift, coded, metric, pull):
                             second += 1
             slot += 1
     if free:
-        solved = np.linalg.solve(big, rhs)
+        solved = eliminate(big, rhs)
         for r in range(3):
             for m in range(size):
                 force[r] -= rhs[m, r] * solved[m, 3]
                 for c in range(3):
                     metric[r, c] -= rhs[m, r] * solved[m, c]
-    pull[:] = -np.linalg.solve(metric, force)
+    whole = np.zeros((3, 1))
+    whole[:, 0] = force
+    pull[:] = -eliminate(metric.copy(), whole)[:, 0]
 
 
 @exact_kernel
@@ -422,7 +453,7 @@ def choose(
 
 @exact_kernel
 def code_offset(
-    coder, data, models, mixing, a, b, near, c, length, scale, steps, coordinates, mags, chosen, contexts, slots, tune
+    coder, data, models, mixing, a, b, near, c, length, scale, steps, coordinates, mags, chosen, contexts, slots
 ):
     """The three integers of a new vertex c."""
     o, p, q = near[0], near[1], near[2]
@@ -439,15 +470,12 @@ def code_offset(
         contexts[0] = min((three + two) // 15, LEVELS - 1)
         contexts[1] = size_class * LEVELS + shape_class
         contexts[2] = m0 * LEVELS + m1
-        contexts[3] = min((mags[a, k] + mags[b, k]) // 8, LEVELS - 1) * LEVELS + min(mags[o, k] // 4, LEVELS - 1)
-        contexts[4] = bend_class * LEVELS + min(m0 + m1, LEVELS - 1) // 3
-        contexts[5] = min(three // 9, LEVELS - 1) * LEVELS + min(two // 12, LEVELS - 1)
-        contexts[6] = 0
+        contexts[3] = bend_class * LEVELS + min(m0 + m1, LEVELS - 1) // 3
+        contexts[4] = min(three // 9, LEVELS - 1) * LEVELS + min(two // 12, LEVELS - 1)
+        contexts[5] = 0
         for i in range(INPUTS):
-            if tune[8 + i] != 0.0:
-                contexts[i] = 0
             contexts[i] = ((k * INPUTS + i) * LEVELS * LEVELS + contexts[i]) * NODES
-        chosen[k] = code_integer(coder, data, models, mixing, k, contexts, chosen[k], slots, tune)
+        chosen[k] = code_integer(coder, data, models, mixing, k, contexts, chosen[k], slots)
         mags[c, k] = log_size(chosen[k])
         if k == 0:
             m0 = min(mags[c, k] // 4, LEVELS - 1)
@@ -538,7 +566,6 @@ def code_surface(
     pos,  # [V, 3] out
     order,  # [V] out: the source's vertex (writing)
     rate,  # of a bit, in the form's units (writing)
-    tune,
     context,  # [V, 3] out: vertices that a vertex was predicted from, or -1
 ):
     reading = coder[READING] != 0
@@ -563,8 +590,8 @@ def code_surface(
     models = np.full(INT_MODELS + SYMBOL_MODELS + 8 * 128, np.int64(1) << 39)
     raw_models = models[INT_MODELS + SYMBOL_MODELS :]
     symbol_models = models[INT_MODELS : INT_MODELS + SYMBOL_MODELS]
-    mixing = np.full((INT_SETS, INPUTS), np.int64(tune[4]), np.int64)
-    symbol_mixing = np.full((SYMBOLS, SYMBOL_INPUTS), np.int64(tune[5]), np.int64)
+    mixing = np.full((INT_SETS, INPUTS), FIRST_WEIGHT, np.int64)
+    symbol_mixing = np.full((SYMBOLS, SYMBOL_INPUTS), FIRST_SYMBOL_WEIGHT, np.int64)
     slots = np.zeros(16, np.int64)
     contexts = np.zeros(16, np.int64)
     frame = np.zeros((4, 3))
@@ -576,7 +603,7 @@ def code_surface(
     inverse = np.zeros((3, FEATURES, FEATURES))
     for c in range(3):
         for k in range(FEATURES):
-            inverse[c, k, k] = tune[6]
+            inverse[c, k, k] = FIRST_DOUBT
     gain = np.zeros(FEATURES)
     near = np.zeros(5, np.int64)
     point = np.zeros(3)
@@ -710,31 +737,27 @@ def code_surface(
                     both = min(is_left, is_right)
                     right = is_right
             if borders:
-                ends = code_symbol(coder, data, symbol_models, symbol_mixing, S_BORDER, contexts, ends, slots, tune)
+                ends = code_symbol(coder, data, symbol_models, symbol_mixing, S_BORDER, contexts, ends, slots)
                 if ends:
                     state[h] = BORDER
                     continue
-            fresh = code_symbol(coder, data, symbol_models, symbol_mixing, S_NEW, contexts, fresh, slots, tune)
+            fresh = code_symbol(coder, data, symbol_models, symbol_mixing, S_NEW, contexts, fresh, slots)
             met_before = met
             m = -1
             if not fresh:
                 if left_open or right_open:
-                    closes = code_symbol(
-                        coder, data, symbol_models, symbol_mixing, S_CLOSE, contexts, closes, slots, tune
-                    )
+                    closes = code_symbol(coder, data, symbol_models, symbol_mixing, S_CLOSE, contexts, closes, slots)
                 else:
                     closes = 0
                 if closes:
                     if left_open and right_open:
                         if nxt[after] == before:
-                            both = code_symbol(
-                                coder, data, symbol_models, symbol_mixing, S_BOTH, contexts, both, slots, tune
-                            )
+                            both = code_symbol(coder, data, symbol_models, symbol_mixing, S_BOTH, contexts, both, slots)
                         else:
                             both = 0
                         if not both:
                             right = code_symbol(
-                                coder, data, symbol_models, symbol_mixing, S_RIGHT, contexts, right, slots, tune
+                                coder, data, symbol_models, symbol_mixing, S_RIGHT, contexts, right, slots
                             )
                     else:
                         both, right = 0, 1 if right_open else 0
@@ -762,9 +785,7 @@ def code_surface(
                 again = 0
                 if repeats:
                     again = 1 if not reading and number[c_vertex] >= 0 else 0
-                    again = code_symbol(
-                        coder, data, symbol_models, symbol_mixing, S_REPEAT, contexts, again, slots, tune
-                    )
+                    again = code_symbol(coder, data, symbol_models, symbol_mixing, S_REPEAT, contexts, again, slots)
                 if again:
                     bits = 0
                     while (met >> bits) > 0:
@@ -825,7 +846,6 @@ def code_surface(
                     chosen,
                     contexts,
                     slots,
-                    tune,
                 )
                 for k in range(2):
                     local_c[k] = guess[k] * scale + chosen[k] * steps[k]
@@ -842,7 +862,7 @@ def code_surface(
                 context[c, 0], context[c, 1], context[c, 2] = a, b, o
                 for k in range(3):
                     error = local_c[k] / scale - predict(weights, features, k)
-                    learn(weights, inverse, features, k, error, tune[7], gain)
+                    learn(weights, inverse, features, k, error, FORGET, gain)
                 if not reading:
                     number[c_vertex] = c
                     order[c] = c_vertex

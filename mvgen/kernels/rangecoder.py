@@ -195,7 +195,7 @@ def code_gamma(coder, data, models, base, value):
 
 
 @exact_kernel
-def code_mixed(coder, data, models, slots, count, weights, chosen, bit, limit, speed=3):
+def code_mixed(coder, data, models, slots, count, weights, chosen, bit):
     """A bit by several models, weighed by logistic mixing (Mahoney's PAQ) with the weights [sets, slots] chosen.
 
     slots[:count] index the models. A model counts the more the oftener it was seen. Weights are in units of 2^-16.
@@ -210,8 +210,8 @@ def code_mixed(coder, data, models, slots, count, weights, chosen, bit, limit, s
     error = (bit << 16) - chance
     for k in range(count):
         model = models[slots[k]]
-        weights[chosen, k] += (error * ((STRETCH[model >> 28] * TRUST[model & 255]) >> 8) * speed + (1 << 13)) >> 14
-        adapt(models, slots[k], bit, limit)
+        weights[chosen, k] += (error * ((STRETCH[model >> 28] * TRUST[model & 255]) >> 8) ) + (1 << 13)) >> 14
+        adapt(models, slots[k], bit, LIMIT)
     return bit
 
 

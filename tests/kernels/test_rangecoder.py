@@ -76,7 +76,7 @@ def test_mixed_bits_return(steps: list[tuple[int, int, int]]) -> None:
         out = []
         for bit, first, second in steps:
             slots[:] = first, second
-            out.append(int(rc.code_mixed(coder, data, models, slots, 2, weights, 0, 0 if read else bit, 60)))
+            out.append(int(rc.code_mixed(coder, data, models, slots, 2, weights, 0, 0 if read else bit)))
         return out
 
     coder, data = opened(written(lambda coder, data: run(coder, data, False)))
@@ -114,7 +114,7 @@ def test_mixing_finds_the_model_that_knows() -> None:
         models, weights = rc.fresh_models(4), np.full((1, 2), 30000, np.int64)
         for k, n, b in zip(known, noise, bits):
             slots = np.array([k, 2 + n if use_noise else k], np.int64)
-            rc.code_mixed(coder, data, models, slots, 2, weights, 0, b, 255)
+            rc.code_mixed(coder, data, models, slots, 2, weights, 0, b)
 
     alone = len(written(lambda coder, data: run(coder, data, False)))
     assert len(written(lambda coder, data: run(coder, data, True))) < 1.05 * alone

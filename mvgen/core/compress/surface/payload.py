@@ -91,7 +91,7 @@ def encode_surface(
         rows = _NO_FORM if form is None else (form.indptr, form.indices, form.blocks)
         state, _ = cutborder.code_surface(
             coder, data, count, fans.open, fans.split, steps.values, fans.corners, fans.twins, fans.owners,
-            np.ascontiguousarray(goals), *rows, faces, positions, order, rate, TUNE, context,
+            np.ascontiguousarray(goals), *rows, faces, positions, order, rate, context,
         )  # fmt: skip
         if state == cutborder.DONE and colours is not None:
             encode_colours(coder, data, colours[order], context, colour_bits)
@@ -105,7 +105,6 @@ def encode_surface(
     return Coded(body.ljust(-(-count // MOST_FACES_PER_BYTE), b"\0"), faces, positions, order)
 
 
-TUNE = np.array([250, 3, 250, 3, 20000, 26000, 0.05, 0.998] + [0] * 8, float)
 _NO_FORM = (np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3, 3)))
 
 
@@ -128,7 +127,7 @@ def decode_surface(payload: bytes) -> Mesh:
     state, _ = cutborder.code_surface(
         coder, data, count, bool(flags & BORDERS), bool(flags & REPEATS), steps.values, np.zeros((0, 3), np.int32),
         np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3)), *_NO_FORM, faces,
-        positions, order, 0.0, TUNE, context,
+        positions, order, 0.0, context,
     )  # fmt: skip
     if state != cutborder.DONE:
         raise _damaged("its faces make no sense")
