@@ -202,8 +202,6 @@ def code_integer(coder, data, models, mixing, component, contexts, value, slots)
             mixing,
             component * NODES + node,
             bit,
-            np.int64(tune[0]),
-            np.int64(tune[1]),
         )
         if node == SIGN:
             break
@@ -257,9 +255,7 @@ def distance2(pos, v, x, y, z):
 def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots):
     for k in range(SYMBOL_INPUTS):
         slots[k] = (symbol * SYMBOL_INPUTS + k) * SYMBOL_CONTEXTS + contexts[k]
-    return code_mixed(
-        coder, data, models, slots, SYMBOL_INPUTS, mixing, symbol, bit, np.int64(tune[2]), np.int64(tune[3])
-    )
+    return code_mixed(coder, data, models, slots, SYMBOL_INPUTS, mixing, symbol, bit)
 
 
 @exact_kernel

@@ -210,7 +210,7 @@ def code_mixed(coder, data, models, slots, count, weights, chosen, bit):
     error = (bit << 16) - chance
     for k in range(count):
         model = models[slots[k]]
-        weights[chosen, k] += (error * ((STRETCH[model >> 28] * TRUST[model & 255]) >> 8) ) + (1 << 13)) >> 14
+        weights[chosen, k] += (error * ((STRETCH[model >> 28] * TRUST[model & 255]) >> 8) + (1 << 13)) >> 14
         adapt(models, slots[k], bit, LIMIT)
     return bit
 
