@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from mvgen.core.compress.surface.payload import decode_surface
 from mvgen.core.compress.surface.search import Search, cleaned, effort_of
+from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
+from mvgen.core.nearest import face_normals
 from mvgen.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ __all__ = ["decode", "encode"]
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:
     """The payload of a mesh in the container's frame. Raises CannotError where the goal is out of reach."""
     mesh = cleaned(mesh)
+    if not face_normals(mesh.vertices[mesh.faces])[1].sum() > 0:
+        raise CannotError("the mesh has no area", "are its faces degenerate?")
     search = Search(mesh, effort_of(effort, len(mesh.faces)), seed, progress)
     if goal.bytes is not None:
         return search.within(goal.bytes).coded.payload

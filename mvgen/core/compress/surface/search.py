@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,12 @@ from mvgen.core.nearest import sample_surface
 from mvgen.core.progress import Progress
 
 _STAGE = 0.9  # of the faces stay: quadrics taken afresh at each stage serve better than one pass
-_SPREAD = 1.17  # between numbers of faces that are tried
+_QUALITIES = (0.3, 0.1)  # how much the decimation shuns thin faces
+_FAR_STAGE, _FAR_FROM = 0.6, 8  # while there are more than 8 times the faces wanted, so many stay
+_SPREAD = 1.2  # between numbers of faces that are tried
+_SAME = 0.04  # numbers of faces that differ by less, as a share, are one
 _NEARLY = 0.93  # of the source's faces: all are kept instead
-_BITS = 15.0  # of a vertex, at the first number of faces that is tried
+_BITS = 16.0  # of a vertex, at the first number of faces that is tried
 _RATIOS = (2.0, 2.75, 4.0, 5.5, 7.5)  # of the step along the surface to that across it: the first, then on from there
 _RATIOS_BELOW = (1.375, 1.0)
 _WORTH = 4.0  # of a bit: the form changes twice as fast as the mean error that it stands for, and a margin
@@ -34,18 +38,19 @@ _CLOSE = 0.004  # of the size: near enough
 @dataclass(frozen=True)
 class Effort:
     """samples: points of either surface while fitting; rounds of the fit; looks: numbers of faces that are tried;
-    probes: points of either surface by which tries are compared."""
+    probes: points of either surface by which tries are compared; qualities: of decimation that are tried."""
 
     samples: int
     rounds: int
     looks: int
     probes: int
+    qualities: int
 
 
 def effort_of(level: int, faces: int) -> Effort:
     """What a level from 1 to 9 affords for a mesh of so many faces."""
     samples = int(min(max(30_000, 2 * faces), 100_000) * (0.5 + level / 10))
-    return Effort(samples, 4 + level, 2 + level, 15_000 + 3_000 * level)
+    return Effort(samples, 4 + level, 2 + level, 15_000 + 3_000 * level, 1 if level < 3 else 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +85,24 @@ class Search:
         self.mesh, self.effort, self.seed, self.progress = mesh, effort, seed, progress
         self.target = Target(mesh, effort.samples, np.random.default_rng([seed, 1]))
         self.probes = sample_surface(mesh, effort.probes, np.random.default_rng([seed, 2]))[0].points
-        self.stages = [mesh]
-        self.kept: dict[int, Fitted] = {}
+        self.stages = {quality: [mesh] for quality in _QUALITIES}
+        self.kept: dict[tuple[int, float], Fitted] = {}
         self.error = 0.0  # the last measured mean
 
     def within(self, size: int) -> Try:
         """The least error that is found in so many bytes. Raises CannotError where nothing fits."""
         first = min(max(8, round(2 * 8 * size / _BITS)), len(self.mesh.faces))
-        found = self._climb(
-            first, lambda faces: self._fill(faces, _RATIOS[0], size), lambda t: t.mean, lambda n: n // 2
-        )
+
+        def mean(found: Try) -> float:
+            return found.mean
+
+        found = self._climb(first, lambda faces: self._fill(faces, _RATIOS[0], size), mean, lambda n: max(n // 2, 4))
         if found is None:
             raise CannotError(f"the surface does not fit into {size} bytes", "allow more bytes")
-        return self._other_ratios(
-            found, lambda ratio: self._fill(found.faces, ratio, size, found.steps), lambda t: t.mean
-        )
+        faces, near = found.faces, found.steps
+        found = self._other_ratios(found, lambda ratio: self._fill(faces, ratio, size, near), mean)
+        ratio, near = found.ratio, found.steps
+        return self._other_qualities(found, lambda q: self._fill(faces, ratio, size, near, q), mean)
 
     def below(self, mean: float | None, maximum: float | None) -> Try:
         """The fewest bytes that are found with errors within these. Raises CannotError where they are out of reach."""
@@ -115,7 +123,9 @@ class Search:
         if found is None:
             raise CannotError("the surface cannot be coded so precisely", "allow more error")
         faces, near = found.faces, found.steps
-        return self._other_ratios(found, lambda ratio: self._coarsest(faces, ratio, mean, maximum, near), size)
+        found = self._other_ratios(found, lambda ratio: self._coarsest(faces, ratio, mean, maximum, near), size)
+        ratio, near = found.ratio, found.steps
+        return self._other_qualities(found, lambda q: self._coarsest(faces, ratio, mean, maximum, near, q), size)
 
     def _climb(
         self,
@@ -132,13 +142,15 @@ class Search:
         def look(faces: int) -> float:
             faces = whole if faces > _NEARLY * whole else max(faces, 4)
             if faces not in tries:
-                tries[faces] = attempt(faces)
+                with contextlib.suppress(CannotError):  # as where a decimation leaves nothing
+                    tries[faces] = attempt(faces)
+                tries.setdefault(faces, None)
                 self.progress.advance()
             found = tries[faces]
             return math.inf if found is None else loss(found)
 
         best = first
-        while math.isinf(look(best)) and best > 4 and len(tries) < self.effort.looks:
+        while math.isinf(look(best)) and rescue(best) != best and len(tries) < self.effort.looks:
             best = rescue(best)
         up = look(round(best * _SPREAD)) < look(best)
         while len(tries) < self.effort.looks:
@@ -146,6 +158,9 @@ class Search:
             if ahead >= whole * _SPREAD or ahead < 4 or not look(ahead) < look(best):
                 break
             best = min(ahead, whole)
+        between = _valley([(n, loss(t)) for n, t in tries.items() if t is not None])
+        if between is not None:
+            look(between)
         fitting = [t for t in tries.values() if t is not None]
         return min(fitting, key=loss) if fitting else None
 
@@ -161,11 +176,24 @@ class Search:
                 break
         return found
 
+    def _other_qualities(self, found: Try, attempt: Callable[[float], Try | None], loss: Callable[[Try], float]) -> Try:
+        """The best quality of decimation."""
+        if found.faces >= len(self.mesh.faces) or self.effort.qualities < 2:
+            return found
+        other = attempt(_QUALITIES[1])
+        return found if other is None or loss(other) >= loss(found) else other
+
     def _coarsest(
-        self, faces: int, ratio: float, mean: float | None, maximum: float | None, near: Steps | None = None
+        self,
+        faces: int,
+        ratio: float,
+        mean: float | None,
+        maximum: float | None,
+        near: Steps | None = None,
+        quality: float = _QUALITIES[0],
     ) -> Try | None:
         """The coarsest steps with errors within these, for a number of faces."""
-        fitted = self.fitted(faces)
+        fitted = self.fitted(faces, quality)
         finest = step_index(0.0)
         guess = near.normal if near is not None else min(6 * (mean or math.inf), (maximum or math.inf))
         low, high, index = -1, finest + 1, step_index(guess)  # known to be too coarse, known to be fine enough
@@ -184,9 +212,11 @@ class Search:
                 return None
         return best
 
-    def _fill(self, faces: int, ratio: float, size: int, near: Steps | None = None) -> Try | None:
+    def _fill(
+        self, faces: int, ratio: float, size: int, near: Steps | None = None, quality: float = _QUALITIES[0]
+    ) -> Try | None:
         """The finest steps that stay within a size, for a number of faces."""
-        fitted = self.fitted(faces)
+        fitted = self.fitted(faces, quality)
         octave = 3 * len(fitted.positions) / 8  # bytes for each halving of the steps
         index = step_index(near.normal if near is not None else _FIRST_STEP)
         low, high = -1, step_index(0.0) + 1  # known to fit, known not to
@@ -218,18 +248,19 @@ class Search:
         )
         return Try(coded, self.error, maximum, faces, ratio, steps)
 
-    def fitted(self, faces: int) -> Fitted:
+    def fitted(self, faces: int, quality: float = _QUALITIES[0]) -> Fitted:
         """The source with about so many faces, its vertices fitted to it."""
-        if faces not in self.kept:
+        key = (faces, quality)
+        if key not in self.kept:
             rng = np.random.default_rng([self.seed, 4, faces])
             if faces >= len(self.mesh.faces):
                 form = form_at(self.target, self.mesh, rng)
                 small, positions = self.mesh, self.mesh.vertices
             else:
-                small = self._decimated(faces)
+                small = self._decimated(faces, quality)
                 positions, form = fit(self.target, small, self.effort.rounds, rng)
-            self.kept[faces] = Fitted(positions, cut_into_fans(small.faces), form, self._colours(small, positions))
-        return self.kept[faces]
+            self.kept[key] = Fitted(positions, cut_into_fans(small.faces), form, self._colours(small, positions))
+        return self.kept[key]
 
     def _colours(self, small: Mesh, positions: NDArray[np.float64]) -> NDArray[np.float32] | None:
         from scipy.spatial import cKDTree
@@ -238,16 +269,38 @@ class Search:
             return self.mesh.colours
         return self.mesh.colours[cKDTree(self.mesh.vertices).query(positions)[1]]
 
-    def _decimated(self, faces: int) -> Mesh:
+    def _decimated(self, faces: int, quality: float) -> Mesh:
         """About so many faces by quadric edge collapse (Garland & Heckbert 1997), a tenth less at a time."""
-        while _STAGE * len(self.stages[-1].faces) > faces:
-            last = self.stages[-1]
-            smaller = _collapsed(last, int(len(last.faces) * _STAGE))
+        stages = self.stages[quality]
+        while True:
+            last = stages[-1]
+            share = _STAGE if len(last.faces) <= _FAR_FROM * faces else _FAR_STAGE
+            if share * len(last.faces) <= faces:
+                break
+            smaller = _collapsed(last, int(len(last.faces) * share), quality)
             if len(smaller.faces) > 0.98 * len(last.faces):
                 break
-            self.stages.append(smaller)
-        above = [s for s in self.stages if len(s.faces) >= faces]
-        return _collapsed(above[-1], faces)
+            stages.append(smaller)
+        above = [s for s in stages if len(s.faces) >= faces]
+        return _collapsed(above[-1], faces, quality)
+
+
+def _valley(tried: list[tuple[int, float]]) -> int | None:
+    """Where a parabola through the best number of faces and those beside it is lowest, in logarithms; None where that
+    is near one of them."""
+    tried = sorted(tried)
+    best = min(range(len(tried)), key=lambda k: tried[k][1], default=0)
+    if not 0 < best < len(tried) - 1:
+        return None
+    x = np.log([n for n, _ in tried[best - 1 : best + 2]])
+    y = np.log([max(v, 1e-12) for _, v in tried[best - 1 : best + 2]])
+    curve = np.polyfit(x - x[1], y, 2)
+    if not curve[0] > 0:
+        return None
+    shift = -curve[1] / (2 * curve[0])
+    if min(abs(shift), abs(shift - (x[0] - x[1])), abs(shift - (x[2] - x[1]))) < _SAME:
+        return None
+    return round(float(np.exp(x[1] + shift)))
 
 
 def mean_error(source: Mesh, result: Mesh, seed: int, samples: int = 50_000) -> float:
@@ -256,14 +309,14 @@ def mean_error(source: Mesh, result: Mesh, seed: int, samples: int = 50_000) -> 
     return target.errors(result, target.points, np.random.default_rng([seed, 3]))[0]
 
 
-def _collapsed(mesh: Mesh, faces: int) -> Mesh:
+def _collapsed(mesh: Mesh, faces: int, quality: float) -> Mesh:
     import pymeshlab
 
     meshes = pymeshlab.MeshSet(verbose=False)
     meshes.add_mesh(pymeshlab.Mesh(mesh.vertices, mesh.faces))
     meshes.meshing_decimation_quadric_edge_collapse(
         targetfacenum=faces,
-        qualitythr=0.3,
+        qualitythr=quality,
         optimalplacement=True,
         preservenormal=True,
         preserveboundary=True,
