@@ -52,6 +52,7 @@ SYMBOL_MODELS = SYMBOLS * SYMBOL_INPUTS * SYMBOL_CONTEXTS
 WORK = 2_000_000_000  # distances that a run may take at splits
 FAR = 8.0  # positions beyond are damage
 
+CANDIDATES = 5  # integers that a writer considers along the surface, for either axis
 FEATURES = 8  # of each linear predictor
 FORGET = 0.999  # of its past, with each vertex
 FIRST_DOUBT = 0.02  # of its factors, as variances
@@ -419,15 +420,14 @@ def choose(
         for i in range(3):
             total += (goals[vertex, i] + pull[i] - frame[0, i]) * frame[r + 1, i]
         wanted[r] = total
-    low0 = np.floor((wanted[0] - guess[0] * scale) / steps[0])
-    low1 = np.floor((wanted[1] - guess[1] * scale) / steps[1])
+    goal0, goal1 = (wanted[0] - guess[0] * scale) / steps[0], (wanted[1] - guess[1] * scale) / steps[1]
     least = np.inf
-    tries = 2 if rate == 0.0 else 3
+    tries = 2 if rate == 0.0 else CANDIDATES
     for i in range(tries):
-        k0 = low0 + i if i < 2 else (low0 - 1 if low0 > 0 else low0 + 2)
+        k0 = candidate(goal0, i)
         e0 = guess[0] * scale + k0 * steps[0] - wanted[0]
         for j in range(tries):
-            k1 = low1 + j if j < 2 else (low1 - 1 if low1 > 0 else low1 + 2)
+            k1 = candidate(goal1, j)
             e1 = guess[1] * scale + k1 * steps[1] - wanted[1]
             base = scale * height(weights, features, guess[0] + k0 * steps[0] / scale, guess[1] + k1 * steps[1] / scale)
             best = wanted[2] - (turned[2, 0] * e0 + turned[2, 1] * e1) / turned[2, 2]
@@ -440,11 +440,31 @@ def choose(
                     + turned[1, 1] * e1 * e1
                     + turned[2, 2] * e2 * e2
                     + 2.0 * (turned[0, 1] * e0 * e1 + turned[0, 2] * e0 * e2 + turned[1, 2] * e1 * e2)
-                    + rate * (abs(k0) / sizes[0] + abs(k1) / sizes[1] + abs(k2) / sizes[2])
                 )
+                if rate > 0.0:
+                    cost += rate * (cost_of(k0, sizes[0]) + cost_of(k1, sizes[1]) + cost_of(k2, sizes[2]))
                 if cost < least:
                     least = cost
                     chosen[0], chosen[1], chosen[2] = np.int64(k0), np.int64(k1), np.int64(k2)
+
+
+@exact_kernel
+def candidate(goal, which):
+    """An integer near a goal or between it and 0."""
+    low = np.floor(goal)
+    if which < 2:
+        return low + which
+    if which == 2:
+        return low - 1.0 if low > 0.0 else low + 2.0
+    if which == 3:
+        return np.rint(0.5 * goal)
+    return 0.0
+
+
+@exact_kernel
+def cost_of(value, size):
+    """About the bits of an integer where others nearby are of a size."""
+    return 1.5 * np.log2(1.0 + abs(value) / size)
 
 
 @exact_kernel

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.compress.surface.connectivity import cut_into_fans
-from mvgen.core.compress.surface.payload import FRACTION, Coded, decode_surface, encode_surface, step_at, step_index
+from mvgen.core.compress.surface.payload import (
+    FRACTION,
+    Coded,
+    announce,
+    decode_surface,
+    encode_surface,
+    step_at,
+    step_index,
+)
 from mvgen.core.compress.surface.search import cleaned, mean_error
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
@@ -39,6 +47,7 @@ def bound(step: float) -> float:
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:
     """The payload of a mesh in the container's frame. Raises CannotError where the faces do not fit into the size, or
     the steps would have to be finer than the format knows."""
+    announce(progress)
     mesh = cleaned(mesh)
     fans = cut_into_fans(mesh.faces)
 

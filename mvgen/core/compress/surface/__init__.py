@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mvgen.core.compress.surface.payload import decode_surface
+from mvgen.core.compress.surface.payload import announce, decode_surface
 from mvgen.core.compress.surface.search import Search, cleaned, effort_of
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
@@ -22,6 +22,7 @@ __all__ = ["decode", "encode"]
 
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:
     """The payload of a mesh in the container's frame. Raises CannotError where the goal is out of reach."""
+    announce(progress)
     mesh = cleaned(mesh)
     if not face_normals(mesh.vertices[mesh.faces])[1].sum() > 0:
         raise CannotError("the mesh has no area", "are its faces degenerate?")

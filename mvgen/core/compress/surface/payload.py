@@ -12,12 +12,14 @@ from mvgen.core.compress.surface.connectivity import Fans
 from mvgen.core.compress.surface.fit import Form
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.kernels import cutborder, rangecoder
+from mvgen.core.progress import Progress
+from mvgen.kernels import cutborder, jit, rangecoder
 
 BORDERS, REPEATS, COLOURS = 1, 2, 4  # flags of the head
 RATIO_UNIT = 8  # the step along the surface is so many eighths of the step across it
 MOST_FACES_PER_BYTE = 256  # what a decoder believes; a longer payload is filled up with zeros
 SMALLEST_STEP = 2.0**-27
+_KERNELS, _COMPILE_SECONDS = "surface coder", 40
 FRACTION = 32  # of a step between powers of two
 
 
@@ -101,11 +103,19 @@ def encode_surface(
         if end >= 0:
             break
         room *= 2
+    jit.mark_warm(_KERNELS)
     body = head + data[:end].tobytes()
     return Coded(body.ljust(-(-count // MOST_FACES_PER_BYTE), b"\0"), faces, positions, order)
 
 
 _NO_FORM = (np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3, 3)))
+
+
+def announce(progress: Progress) -> None:
+    """Tell a person who has to wait for the kernels to be compiled."""
+    notice = jit.wait_notice(_KERNELS, _COMPILE_SECONDS)
+    if notice is not None:
+        progress.warn(notice)
 
 
 def decode_surface(payload: bytes) -> Mesh:

@@ -27,7 +27,8 @@ _NEARLY = 0.93  # of the source's faces: all are kept instead
 _BITS = 16.0  # of a vertex, at the first number of faces that is tried
 _RATIOS = (2.0, 2.75, 4.0, 5.5, 7.5)  # of the step along the surface to that across it: the first, then on from there
 _RATIOS_BELOW = (1.375, 1.0)
-_WORTH = 4.0  # of a bit: the form changes twice as fast as the mean error that it stands for, and a margin
+_LARGER = 1.15  # more of a largest error is weighed against the mean
+_WORTH = 6.0  # of a bit: the form changes twice as fast as the mean error that it stands for, and a margin
 _FIRST_FACES = 2000  # to see what errors to expect
 _SHARE = 0.75  # of an allowed error that having few faces takes; the rest is for rounding
 _FIRST_STEP = 1 / 1500
@@ -50,7 +51,7 @@ class Effort:
 def effort_of(level: int, faces: int) -> Effort:
     """What a level from 1 to 9 affords for a mesh of so many faces."""
     samples = int(min(max(30_000, 2 * faces), 100_000) * (0.5 + level / 10))
-    return Effort(samples, 4 + level, 2 + level, 15_000 + 3_000 * level, 1 if level < 3 else 2)
+    return Effort(samples, 2 + level, 2 + level, 15_000 + 3_000 * level, 1 if level < 3 else 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +100,14 @@ class Search:
         found = self._climb(first, lambda faces: self._fill(faces, _RATIOS[0], size), mean, lambda n: max(n // 2, 4))
         if found is None:
             raise CannotError(f"the surface does not fit into {size} bytes", "allow more bytes")
-        faces, near = found.faces, found.steps
-        found = self._other_ratios(found, lambda ratio: self._fill(faces, ratio, size, near), mean)
+        faces, near, largest = found.faces, found.steps, _LARGER * found.maximum
+
+        def mean_and_largest(found: Try) -> float:
+            return found.mean * max(1.0, found.maximum / largest)
+
+        found = self._other_ratios(found, lambda ratio: self._fill(faces, ratio, size, near), mean_and_largest)
         ratio, near = found.ratio, found.steps
-        return self._other_qualities(found, lambda q: self._fill(faces, ratio, size, near, q), mean)
+        return self._other_qualities(found, lambda q: self._fill(faces, ratio, size, near, q), mean_and_largest)
 
     def below(self, mean: float | None, maximum: float | None) -> Try:
         """The fewest bytes that are found with errors within these. Raises CannotError where they are out of reach."""
@@ -219,6 +224,8 @@ class Search:
         fitted = self.fitted(faces, quality)
         octave = 3 * len(fitted.positions) / 8  # bytes for each halving of the steps
         index = step_index(near.normal if near is not None else _FIRST_STEP)
+        if self.error == 0.0:  # a rate needs one
+            self._measured(fitted.code(step_at(index, ratio), 0.0), faces, ratio, step_at(index, ratio))
         low, high = -1, step_index(0.0) + 1  # known to fit, known not to
         best: Coded | None = None
         for _ in range(_FILLS):
