@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 DEVICES = ("cpu", "cuda")
 EXTENSIONS = {"mesh": (".glb", ".ply", ".obj", ".stl", ".off"), "points": (".ply", ".glb")}
 LAST = {"mesh": "texture", "points": "fusion", "scene": "fusion"}  # the last stage of each kind of result
-KINDS = {"load": "scene", "sfm": "scene", "stereo": "scene", "fusion": "points", "surface": "mesh", "texture": "mesh"}
+KINDS = {
+    "load": "scene",
+    "sfm": "scene",
+    "stereo": "scene",
+    "predict": "scene",
+    "align": "scene",
+    "fusion": "points",
+    "surface": "mesh",
+    "texture": "mesh",
+}
+ONLY = {"classic": ("sfm", "stereo"), "dust3r": ("predict", "align")}  # stages of one method
+WEIGHTS = "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt on the Hugging Face hub, 2.3 GB, for non-commercial use"
 
 NO_TREATMENT = (
     "masks.background=none",
@@ -30,7 +41,8 @@ NO_TREATMENT = (
 )
 
 Kind = Literal["mesh", "points", "scene"]
-Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
+Stage = Literal["load", "sfm", "stereo", "predict", "align", "fusion", "surface", "texture"]
+Method = Literal["classic", "dust3r"]
 
 
 def reconstruct(
@@ -55,6 +67,16 @@ def reconstruct(
     size: Annotated[
         int, typer.Option(min=64, max=4096, metavar="PIXELS", help="Long side of the depth maps; finer is slower.")
     ] = 960,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="classic matches pictures; dust3r, a network, needs weights and copes with few photos far apart.",
+            show_default="classic",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE|DIR", help="The network's weights, .pth or safetensors.")
+    ] = None,
     surface: Annotated[
         Literal["poisson", "tsdf"],
         typer.Option(help="poisson closes gaps smoothly; tsdf averages depth maps, quicker, and leaves gaps open."),
@@ -157,8 +179,8 @@ def reconstruct(
     """Photos to a textured mesh, points, or a posed scene; on the CPU, with no download.
 
     Take photos from different places, each showing about two thirds of what the one before shows. The result is
-    upright (+Y), centred, and two units long, unless cameras or distances are given. Stages: load, sfm, stereo, fusion,
-    surface, texture.
+    upright (+Y), centred, and two units long, unless cameras or distances are given. Stages: load, sfm, stereo (dust3r:
+    load, predict, align), fusion, surface, texture.
 
     Examples:
       mvgen reconstruct photos/*.jpg -o scene.glb
@@ -174,11 +196,15 @@ def reconstruct(
         raise UsageError(f"--faces {faces}: a mesh has at least 4", "leave --faces out")
     kind, last = _goal(kind, stop_after)
     _check_together(cameras=cameras, add_to=add_to, intrinsics=intrinsics)
+    method = _method(method, start_from, stop_after)
+    if method == "dust3r":
+        _refuse_with_dust3r(add_to, scale_by, pairs, mapper)
     _check_outputs(job, output, kind, format, checkpoint)
     _check_extras(job, last, save_cameras, previews)
     options = apply_settings(
         ReconstructOptions(),
         [
+            f"method={method}",
             f"stereo.size={size}",
             f"faces={faces}",
             f"texture_size={texture_size or 0}",
@@ -193,6 +219,10 @@ def reconstruct(
     look = [f"masks.background={background}", f"masks.sky={mask_sky}"]
     look += [f"enhancement.contrast={contrast}", f"enhancement.sharpness={sharpness}"]
     source = _source(job, inputs, look, cameras, intrinsics, scale_by, marks)
+    if method == "dust3r":
+        source = _with_network(job, source, images, start_from, stop_after, weights)
+    elif weights is not None:
+        raise UsageError("--weights: the classic method has none", "add --method dust3r")
     with opened(Path(checkpoint) if checkpoint else job.scratch / "scene") as workspace:
         how = Run(workspace, options, job.seed, job.threads, device, job.progress, memory)
         result = run(source, how, _first(start_from), last)
@@ -217,7 +247,52 @@ def _goal(kind: Kind | None, stop_after: Stage | None) -> tuple[Kind, Stage]:
 
 def _first(start_from: Stage | None) -> Stage:
     """A scene's pictures are photos like others, so that looking for cameras again begins with loading them."""
-    return "load" if start_from in (None, "load", "sfm") else start_from
+    return "load" if start_from in (None, "load", "sfm", "predict", "align") else start_from
+
+
+def _method(method: Method | None, start_from: Stage | None, stop_after: Stage | None) -> Method:
+    """The method asked for, or that whose stages are named."""
+    for stage in (start_from, stop_after):
+        for own, stages in ONLY.items():
+            if stage in stages:
+                if method not in (None, own):
+                    raise UsageError(f"--method {method}: {stage} is a stage of {own}", f"use --method {own}")
+                method = own  # type: ignore[assignment]
+    return method or "classic"
+
+
+def _refuse_with_dust3r(add_to: str | None, scale_by: str | None, pairs: str, mapper: str) -> None:
+    given = {
+        "--add-to": add_to,
+        "--scale-by": scale_by,
+        "--pairs": pairs != "auto",
+        "--mapper": mapper != "incremental",
+    }
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"{name}: not with --method dust3r", "leave it out; pairs are --set dust3r.graph=complete")
+
+
+def _with_network(
+    job: Job, source: Source, images: list[str], start_from: Stage | None, stop_after: Stage | None, weights: str | None
+) -> Source:
+    """The source with a network, or with files of pairs where these are what to begin with."""
+    from dataclasses import replace
+
+    from mvgen.core.dust3r.predict import find_pairs
+    from mvgen.core.errors import WeightsError
+
+    if start_from in ONLY["dust3r"]:
+        folder = Path(images[0])
+        folder = folder / "pairs" if (folder / "pairs").is_dir() else folder
+        if start_from == "align" or weights is None:
+            find_pairs(folder)
+            return replace(source, predictions=folder)
+    if stop_after == "load" or source.scene is not None:
+        return source
+    if weights is None:
+        raise WeightsError("--method dust3r needs its network's weights", f"get {WEIGHTS}, and give --weights FILE")
+    return replace(source, weights=job.read(weights, "weights", folder=True))
 
 
 def _check_together(**options: str | None) -> None:
@@ -246,11 +321,11 @@ def _check_outputs(job: Job, output: str, kind: Kind, format: str | None, checkp
 
 def _check_extras(job: Job, last: Stage, save_cameras: str | None, previews: str | None) -> None:
     if save_cameras is not None:
-        if last == "load":
-            raise UsageError("--save-cameras: --stop-after load finds no cameras", "stop after sfm or later")
+        if last in ("load", "predict"):
+            raise UsageError(f"--save-cameras: --stop-after {last} finds no cameras", "stop after sfm, align or later")
         job.check(save_cameras, folder=not save_cameras.endswith(".json"))
     if previews is not None:
-        if last in ("load", "sfm"):
+        if last in ("load", "sfm", "predict"):
             raise UsageError(f"--previews: --stop-after {last} makes no depth maps", "stop after stereo or later")
         job.check(previews, folder=True)
 
@@ -342,8 +417,8 @@ def _photos(job: Job, inputs: Inputs) -> tuple[tuple[Photo, ...], int, dict[str,
 
     scene = None if inputs.add_to is None else job.read(inputs.add_to, "scene folder", folder=True)
     images = inputs.images
-    if inputs.start_from == "sfm":
-        scene = _scene_folder(job, images, "sfm")
+    if inputs.start_from in ("sfm", *ONLY["dust3r"]):
+        scene = _scene_folder(job, images, inputs.start_from)
         images = []
     earlier = [] if scene is None else find_photos([scene / "images"])
     photos, bad = split_bad([*earlier, *find_photos(_stills(job, images, inputs.frames))])
@@ -398,14 +473,23 @@ def _write(
     if kind == "scene":
         if _is_same(output, str(run.workspace.folder)):
             job.written.append(output)
-        elif last == "load":
-            job.write_folder(output, lambda draft: publish(run.workspace.hidden / "upright", draft))
+        elif last in ("load", "predict"):
+            job.write_folder(output, lambda draft: _publish_pictures(run, draft))
         else:
             job.write_folder(output, lambda draft: publish(run.workspace.folder, draft))
     elif mesh is not None:
         job.write(output, lambda draft: save_mesh(mesh, draft), format)
     elif points is not None:
         job.write(output, lambda draft: save_points(points, draft), format)
+
+
+def _publish_pictures(run: Run, target: Path) -> None:
+    """The loaded pictures, and what was predicted of them."""
+    from mvgen.core.workspace import publish
+
+    publish(run.workspace.hidden / "upright", target)
+    if (run.workspace.folder / "pairs").is_dir():
+        publish(run.workspace.folder, target, ("pairs",))
 
 
 def _write_cameras(job: Job, result: Reconstruction, target: str) -> None:
@@ -449,7 +533,7 @@ def _report(result: Reconstruction, run: Run, output: str, kind: Kind, last: Sta
         "result_from_cameras": result.about.get("result_from_cameras"),
         "units": result.about.get("units"),
         "last_stage": last,
-        "method": "classical",
+        "method": run.options.method,
         "device": run.device,
         "options": asdict(run.options),
     }

@@ -21,6 +21,8 @@ CELL = 320  # bytes of a cell of the fused cloud while cells are merged
 POINT = 260  # bytes of a fused point while the surface is drawn through it
 TEXEL = 28  # bytes of a texel while it is painted
 FACE = 900  # bytes of a face of the mesh while it is textured
+ACTIVATIONS = 900 << 20  # of a network while a batch of pairs is decoded
+ALIGNED = 12 << 20  # bytes that a photo's predictions take while they are aligned
 OVERLAP = 0.2  # of the pixels of all depth maps become points of the cloud
 
 
@@ -44,7 +46,7 @@ class Job:
     photos: width and height in pixels of each; picture_size, feature_size, depth_size: longer sides at which pictures
     are kept, features looked for and depths found; features and neighbours: per photo; sources: views that a view is
     matched with; chunk: cells of the cloud held before they are merged; faces of the mesh; texture_size: 0 for the
-    automatic one.
+    automatic one; weights: bytes of a network's.
     """
 
     photos: Sequence[tuple[int, int]]
@@ -57,6 +59,7 @@ class Job:
     chunk: int
     faces: int
     texture_size: int
+    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ def needs(job: Job, stages: Sequence[str], holding: Holding) -> dict[str, int]:
         "load": holding.loaders * (9 * photo + 9 * picture),
         "sfm": WORKER + 70 * feature + min(count, 2 * job.neighbours) * job.features * FEATURE + 12 * picture,
         "stereo": depth * max(20 * holding.pictures + 28 * job.sources + 60, 4 * holding.depths + 200),
+        "predict": round(1.2 * job.weights) + ACTIVATIONS + 12 * picture,
+        "align": count * ALIGNED + 12 * picture,
         "fusion": CELL * cells + 200 * depth,
         "surface": POINT * points + min(count, 75) * depth,
         "texture": TEXEL * texels + FACE * job.faces + 12 * picture + 16 * count * job.faces,

@@ -19,6 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, Similarity
+from mvgen.core.dust3r.align import Prediction, align
+from mvgen.core.dust3r.checkpoint import load_network
+from mvgen.core.dust3r.join import Dust3rOptions, align_options, fits_of, masked, posed_scene
+from mvgen.core.dust3r.pairs import both_ways, pair_graph
+from mvgen.core.dust3r.pictures import fit_photo, network_picture
+from mvgen.core.dust3r.predict import find_pairs, load_pair, pair_name, predict_pairs
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.frame import upright_frame
 from mvgen.core.fusion import FusionOptions, fuse
@@ -55,10 +61,15 @@ from mvgen.core.surface import (
 from mvgen.core.surface.carve import outside_masks
 from mvgen.core.surface.poisson import keep_faces
 from mvgen.core.texture import texture_mesh
-from mvgen.core.workspace import Workspace, adopt, check_workspace, digest, files_digest
+from mvgen.core.weights import weights_size
+from mvgen.core.workspace import Workspace, adopt, check_workspace, digest, files_digest, link
 
-Stage = Literal["load", "sfm", "stereo", "fusion", "surface", "texture"]
-STAGES: tuple[Stage, ...] = ("load", "sfm", "stereo", "fusion", "surface", "texture")
+Stage = Literal["load", "sfm", "stereo", "predict", "align", "fusion", "surface", "texture"]
+Method = Literal["classic", "dust3r"]
+STAGES: dict[Method, tuple[Stage, ...]] = {
+    "classic": ("load", "sfm", "stereo", "fusion", "surface", "texture"),
+    "dust3r": ("load", "predict", "align", "fusion", "surface", "texture"),
+}
 FOREIGN_SOURCES = 8  # views that a depth map of another tool is compared with
 OUTSIDE = 0.5  # of the masked views that look at a point; beyond it the point is not part of what the masks keep
 TURNTABLE_SAMPLE = 12  # pictures that tell whether the background stays the same
@@ -68,6 +79,8 @@ WHOLE_VIEWS = 75  # as many depth maps as may take part with every pixel when wh
 _MADE: dict[Stage, tuple[str, ...]] = {  # what each stage leaves in a scene folder
     "sfm": ("images", "masks", "sparse", "transforms.json", "scene.json"),
     "stereo": ("depth",),
+    "predict": ("pairs",),
+    "align": ("images", "masks", "sparse", "transforms.json", "scene.json", "depth"),
     "fusion": ("points.ply",),
     "surface": ("surface.ply",),
 }
@@ -75,8 +88,10 @@ _MADE: dict[Stage, tuple[str, ...]] = {  # what each stage leaves in a scene fol
 
 @dataclass(frozen=True)
 class ReconstructOptions:
-    """Every stage's options."""
+    """Every stage's options. method: classical matching, or a network that sees photos in pairs."""
 
+    method: Method = "classic"
+    dust3r: Dust3rOptions = field(default_factory=Dust3rOptions)
     sfm: SfmOptions = field(default_factory=SfmOptions)
     stereo: StereoOptions = field(default_factory=StereoOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
@@ -94,7 +109,8 @@ class Source:
     photos, and known: what is known of their cameras, by the photo's name; where a pose is known, the result stays in
     the frame of the known poses. treatment: masks and enhancement. scene: the folder to start from when the first stage
     is not load. earlier: the scene.json of a scene that is being added to. distance with marks, or gps: what tells the
-    true size.
+    true size. weights: the network's, for the method dust3r; predictions: a folder with files of pairs that need no
+    network.
     """
 
     photos: Sequence[Photo] = ()
@@ -106,6 +122,8 @@ class Source:
     distance: Distance | None = None
     marks: Mapping[str, Sequence[Mark]] = field(default_factory=dict)
     gps: bool = False
+    weights: Path | None = None
+    predictions: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +167,8 @@ def reconstruct(source: Source, run: Run, first: Stage = "load", last: Stage = "
     """
     check_workspace(run.workspace.folder, [p.path for p in source.photos])
     key = _start(source, run, first)
-    todo = STAGES[STAGES.index(first) : STAGES.index(last) + 1]
+    stages = STAGES[run.options.method]
+    todo = stages[stages.index(first) : stages.index(last) + 1]
     run = within_memory(source, run, todo)
     mesh = None
     for stage in todo:
@@ -160,7 +179,7 @@ def reconstruct(source: Source, run: Run, first: Stage = "load", last: Stage = "
         if run.workspace.key(stage) == key:
             run.progress.note(f"{stage}: finished earlier, not repeated")
             continue
-        _clear(run.workspace, stage)
+        _clear(run, stage)
         run.workspace.finish(stage, key, _do(stage, source, run, key))
     return _gathered(run, last, mesh)
 
@@ -169,7 +188,8 @@ def _start(source: Source, run: Run, first: Stage) -> str:
     """Bring in what earlier stages would have left; returns the key that the first stage builds on."""
     if source.scene is None:
         return digest("start")
-    before = STAGES[: STAGES.index(first)]
+    stages = STAGES[run.options.method]
+    before = stages[: stages.index(first)]
     names = [name for stage in before for name in _MADE.get(stage, ())]
     adopt(source.scene, run.workspace, names)
     read_scene_folder(run.workspace.folder)
@@ -188,7 +208,7 @@ def within_memory(source: Source, run: Run, stages: Sequence[Stage]) -> Run:
     o = run.options
     job = MemoryJob(
         sizes, o.sfm.picture_size, o.sfm.feature_size, o.stereo.size, o.sfm.max_features, o.sfm.neighbours,
-        o.stereo.sources, o.fusion.chunk, o.faces, o.texture_size,
+        o.stereo.sources, o.fusion.chunk, o.faces, o.texture_size, weights_size(source.weights),
     )  # fmt: skip
     limit = available_memory() if run.memory is None else run.memory
     plan = plan_memory(job, stages, run.threads, limit)
@@ -203,11 +223,12 @@ def within_memory(source: Source, run: Run, stages: Sequence[Stage]) -> Run:
     return replace(run, holding=plan.holding)
 
 
-def _clear(workspace: Workspace, stage: Stage) -> None:
+def _clear(run: Run, stage: Stage) -> None:
     """Nothing is left of a stage and those after it."""
-    later = STAGES[STAGES.index(stage) :]
-    workspace.forget(later)
-    workspace.remove(name for each in later for name in _MADE.get(each, ()))
+    stages = STAGES[run.options.method]
+    later = stages[stages.index(stage) :]
+    run.workspace.forget(later)
+    run.workspace.remove(name for each in later for name in _MADE.get(each, ()))
 
 
 def _parts(stage: Stage, source: Source, run: Run) -> Any:
@@ -216,11 +237,17 @@ def _parts(stage: Stage, source: Source, run: Run) -> Any:
     if stage == "load":
         photos = [(p.name, hashlib.sha256(p.path.read_bytes()).hexdigest()) for p in source.photos]
         return options.sfm.picture_size, photos, source.treatment.key(), source.skip_bad
+    known = {
+        name: (k.lens and (k.lens.width, k.lens.height, k.lens.params), None if k.pose is None else k.pose.tolist())
+        for name, k in source.known.items()
+    }
+    if stage == "predict":
+        given = [source.weights, source.predictions]
+        found = [files_digest(p.parent, [p.name]) for p in given if p is not None]
+        return asdict(options.dust3r), found, device
+    if stage == "align":
+        return asdict(options.dust3r), asdict(options.stereo.confirm), known, run.seed
     if stage == "sfm":
-        known = {
-            name: (k.lens and (k.lens.width, k.lens.height, k.lens.params), None if k.pose is None else k.pose.tolist())
-            for name, k in source.known.items()
-        }
         marks = {name: [asdict(m) for m in marks] for name, marks in source.marks.items()}
         distance = source.distance and asdict(source.distance)
         return asdict(options.sfm), known, distance, marks, source.gps, dict(source.earlier), run.seed
@@ -238,6 +265,10 @@ def _do(stage: Stage, source: Source, run: Run, key: str) -> dict[str, Any]:
         return sfm_stage(source, run)
     if stage == "stereo":
         return stereo_stage(run, key)
+    if stage == "predict":
+        return predict_stage(source, run, key)
+    if stage == "align":
+        return align_stage(source, run)
     if stage == "fusion":
         return fusion_stage(run)
     return surface_stage(run)
@@ -248,7 +279,8 @@ def _do(stage: Stage, source: Source, run: Run, key: str) -> dict[str, Any]:
 
 def load_stage(source: Source, run: Run) -> dict[str, Any]:
     """Upright pictures and masks, in a hidden folder, as `sfm` undistorts them."""
-    refuse_too_few(len(source.photos))
+    fewest = 1 if run.options.method == "dust3r" else 2
+    refuse_too_few(len(source.photos), fewest)
     folder = run.workspace.fresh("upright")
     photos = source.photos
     if source.skip_bad and source.treatment.masks.background == "static":  # which looks at all photos beforehand
@@ -257,7 +289,7 @@ def load_stage(source: Source, run: Run) -> dict[str, Any]:
     pictures = prepare_pictures(
         photos, folder, run.options.sfm.picture_size, run.holding.loaders, run.progress, how, source.skip_bad
     )
-    refuse_too_few(len(pictures))
+    refuse_too_few(len(pictures), fewest)
     return {"pictures": [_plain(p) for p in pictures]}
 
 
@@ -389,6 +421,74 @@ def stereo_stage(run: Run, key: str) -> dict[str, Any]:
         save_depth(depth_map, draft / "depth" / f"{Path(depth_map.camera.name).stem}.npz")
     workspace.install(draft)
     workspace.discard("stereo")
+    return {}
+
+
+def predict_stage(source: Source, run: Run, key: str) -> dict[str, Any]:
+    """What a network says of pairs of pictures, a file for each; or the files that were given."""
+    options, workspace = run.options.dust3r, run.workspace
+    pictures = loaded_pictures(workspace)
+    work = workspace.kept("predict", key) / "pairs"
+    if source.predictions is not None:
+        found = find_pairs(source.predictions)
+        last = max(k for pair, _ in found for k in pair)
+        if last >= max(len(pictures), 2):
+            raise InputError(
+                f"{source.predictions}: speaks of photo {last}, and there are {len(pictures)}", "photos count from 0"
+            )
+        work.mkdir(parents=True, exist_ok=True)
+        for pair, path in found:
+            if not (work / pair_name(pair)).exists():
+                link(path, work / pair_name(pair))
+    else:
+        assert source.weights is not None
+        network = load_network(source.weights, run.progress, run.device)
+        size = options.image_size or network.config.image_size
+        images = [network_picture(read_image(p.path), fit_photo(p.width, p.height, size)) for p in pictures]
+        images *= 2 if len(images) == 1 else 1  # one photo is shown beside itself
+        pairs = both_ways(pair_graph(len(images), options.graph))
+        predict_pairs(network, images, pairs, work, run.progress, options.batch)
+    draft = workspace.fresh("draft")
+    work.replace(draft / "pairs")
+    workspace.install(draft)
+    workspace.discard("predict")
+    return {}
+
+
+def align_stage(source: Source, run: Run) -> dict[str, Any]:
+    """Cameras and a depth map for each picture, from what was said of pairs."""
+    workspace, options = run.workspace, run.options.dust3r
+    pictures = with_known(loaded_pictures(workspace), source.known)
+    found = find_pairs(workspace.folder / "pairs")
+    twice = pictures * 2 if len(pictures) == 1 else pictures
+    fits = fits_of(found, twice)
+    sizes = [(fit.size[1], fit.size[0]) for fit in fits]
+
+    def load(e: int) -> Prediction:
+        (i, j), path = found[e]
+        prediction = load_pair((i, j), path, (sizes[i], sizes[j]))
+        return masked(prediction, twice[i].mask, twice[j].mask, fits)
+
+    aligned = align([pair for pair, _ in found], load, sizes, align_options(twice, fits, options), run.progress)
+    run.progress.note(f"predictions differ by {aligned.residual:.2%} of the depth in the median")
+    scene, maps = posed_scene(aligned, fits, pictures, options.min_confidence)
+    if options.clean and len(pictures) > 1:
+        around = source_views(scene, FOREIGN_SOURCES)
+        confirm = replace(run.options.stereo.confirm, relative=options.agreement, pixels=4.0)
+        maps = list(cross_checked(maps.__getitem__, around, confirm))
+    frame = Similarity.identity() if any(p.pose is not None for p in pictures) else scene_frame(scene, run.seed)
+    draft = workspace.hidden / "draft"
+    write_scene_folder(scene.moved(frame), draft, replace=True)
+    (draft / "depth").mkdir()
+    for depth_map in maps:
+        moved = replace(
+            depth_map, camera=depth_map.camera.moved(frame), depth=(depth_map.depth * frame.scale).astype(np.float32)
+        )
+        save_depth(moved, draft / "depth" / f"{Path(moved.camera.name).stem}.npz")
+    about = {"result_from_cameras": frame.matrix().tolist(), "units": None}
+    (draft / "scene.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (draft / ".mvgen-files").unlink(missing_ok=True)
+    workspace.install(draft)
     return {}
 
 
@@ -536,10 +636,12 @@ def _check_about(about: Mapping[str, Any]) -> None:
 
 
 def _gathered(run: Run, last: Stage, mesh: Mesh | None) -> Reconstruction:
-    folder, stage = run.workspace.folder, STAGES.index(last)
+    folder, stages = run.workspace.folder, STAGES[run.options.method]
+    stage = stages.index(last)
     about = read_about(folder)
-    scene = read_scene_folder(folder) if stage >= STAGES.index("sfm") else None
-    made = (folder / "points.ply").exists() and stage >= STAGES.index("fusion")
+    posed = "sfm" if "sfm" in stages else "align"
+    scene = read_scene_folder(folder) if stage >= stages.index(posed) else None
+    made = (folder / "points.ply").exists() and stage >= stages.index("fusion")
     points = load_points(folder / "points.ply") if made else None
     if last == "surface" and scene is not None:
         mesh = replace(load_mesh(folder / "surface.ply"), metadata=_record(about, scene))

@@ -47,6 +47,17 @@ def open_checkpoint(path: Path) -> Checkpoint:
     raise WeightsError(f"{path}: is neither a safetensors nor a torch file, or is cut short", _AGAIN)
 
 
+def weights_file(path: Path) -> Path:
+    """The file itself, or that in a folder as model hubs lay it out."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def weights_size(path: Path | None) -> int:
+    """Bytes of the file; 0 where there is none."""
+    file = None if path is None else weights_file(path)
+    return file.stat().st_size if file is not None and file.is_file() else 0
+
+
 def _open_safetensors(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 

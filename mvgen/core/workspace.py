@@ -20,7 +20,7 @@ from mvgen.core.errors import CannotError, InputError
 from mvgen.core.io.atomic import check_folder_target
 
 HIDDEN = ".mvgen"
-PUBLIC = ("images", "masks", "sparse", "transforms.json", "scene.json", "depth", "points.ply", "surface.ply")
+PUBLIC = ("images", "masks", "pairs", "sparse", "transforms.json", "scene.json", "depth", "points.ply", "surface.ply")
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ def adopt(source: Path, workspace: Workspace, names: Iterable[str]) -> None:
     workspace.install(draft)
 
 
-def publish(scene: Path, target: Path) -> None:
-    """Copy the scene in a folder to an empty folder."""
-    for name in PUBLIC:
+def publish(scene: Path, target: Path, names: Iterable[str] = PUBLIC) -> None:
+    """Copy the scene in a folder, or some of it, to a folder that has none of it."""
+    for name in names:
         given = scene / name
         if given.is_dir():
             shutil.copytree(given, target / name, copy_function=shutil.copyfile)

@@ -124,7 +124,7 @@ def test_report(done: Done) -> None:
     assert all(p["registered"] and p["matches"] > 100 and p["neighbour"] for p in report["photos"])
     assert report["registered"] == 4 and 0 < report["reprojection_error_px"] < 0.5
     assert 0 < report["faces"] <= 3000 and report["vertices"] > 500 and report["points"] > 1000
-    assert report["method"] == "classical" and report["options"]["stereo"]["size"] == 200
+    assert report["method"] == "classic" and report["options"]["stereo"]["size"] == 200
     stages = {"load", "features", "matches", "cameras", "depth", "fusion", "surface", "texture", "total"}
     assert stages <= set(report["seconds"])
     assert 50 < report["peak_memory_mb"] < 1500

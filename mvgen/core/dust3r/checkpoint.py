@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mvgen.core.dust3r.config import NetworkConfig, aliases, config_from, parse_config, tensor_shapes, unused_shapes
 from mvgen.core.errors import WeightsError
 from mvgen.core.progress import Progress
-from mvgen.core.weights import Checkpoint, open_checkpoint, pick
+from mvgen.core.weights import Checkpoint, open_checkpoint, pick, weights_file
 
 if TYPE_CHECKING:
     from mvgen.core.dust3r.network import Network
@@ -27,7 +27,7 @@ def load_network(path: Path, progress: Progress, device: str = "cpu") -> Network
     """
     from mvgen.core.dust3r.network import Network
 
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = weights_file(path)
     checkpoint = open_checkpoint(file)
     try:
         config = _config(checkpoint)

@@ -70,9 +70,9 @@ def recover_cameras(
     return find_cameras(pictures, folder, options, seed, threads, progress)
 
 
-def refuse_too_few(count: int) -> None:
-    """Raise CannotError for fewer than two photos."""
-    if count < 2:
+def refuse_too_few(count: int, fewest: int = 2) -> None:
+    """Raise CannotError for fewer photos than can be worked with."""
+    if count < fewest:
         raise CannotError(
             "one photo shows no depth: at least two overlapping photos are needed"
             if count
