@@ -14,8 +14,11 @@ from mvgen.core.errors import InputError, MvgenError, UsageError
 
 if TYPE_CHECKING:
     from mvgen.core.compress.batch import Bound, Order, Outcome
+    from mvgen.core.compress.codec import FieldSettings
+    from mvgen.core.keyspheres.spheres import Spheres
 
 DEFAULT_MEAN = 0.0005  # of the diagonal, where no goal is given
+FIELDS = ("keyspheres",)
 CSV = "results.csv"
 COLUMNS = (
     "input",
@@ -67,8 +70,11 @@ def compress(
     ],
     output: Output,
     codec: Annotated[
-        Literal["auto", "surface", "mesh"],
-        typer.Option(help="surface makes new faces, mesh keeps those there are; auto tries all and keeps the best."),
+        Literal["auto", "surface", "mesh", "keyspheres"],
+        typer.Option(
+            help="surface makes new faces, mesh keeps those there are; auto tries both and keeps the best. keyspheres "
+            "trains a network and remeshes."
+        ),
     ] = "auto",
     target_size: Annotated[
         Any, typer.Option(parser=parse_count, metavar="N", help="Most bytes of a file, as 6000 or 6k: least error.")
@@ -94,6 +100,38 @@ def compress(
         typer.Option(help="A texture is not held: refuse the mesh, make it colours of vertices, or leave it out."),
     ] = "refuse",
     jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Files at a time.")] = 1,
+    spheres: Annotated[
+        int | None,
+        typer.Option(min=1, max=2048, metavar="N", help="Key spheres inside the shape.", show_default="128"),
+    ] = None,
+    spheres_file: Annotated[
+        str | None, typer.Option(metavar="F", help="Key spheres as published: a number, then lines x y z r 0.")
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=2, max=256, metavar="N", help="Units of a layer.", show_default="32"),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, max=14, metavar="N", help="Hidden layers.", show_default="6")
+    ] = None,
+    samples: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_count,
+            metavar="N",
+            help="Points to learn from.",
+            show_default="60k times effort; 1M with --paper",
+        ),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="keyspheres as published: their recipe, float32, a grid of 128 nodes.")
+    ] = False,
+    latent: Annotated[
+        bool, typer.Option("--latent", help="With --paper: a free feature for each sphere, their second network.")
+    ] = False,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="DIR", help="With --paper: where a training that was killed goes on from.")
+    ] = None,
 ) -> Report:
     """Meshes into files of a few kilobytes, with the error measured.
 
@@ -101,7 +139,8 @@ def compress(
     largest. They are measured after decoding. A goal that is not reached is told, nothing is written, and the exit
     code is 1. Several inputs, or a folder, go to a folder with a table, results.csv.
 
-    The surface codec makes new vertices and faces. Vertex colours are kept; normals are not.
+    The surface codec makes new vertices and faces. Vertex colours are kept; normals are not. The codec keyspheres
+    keeps a field, not the mesh: decompressing draws its surface anew, closed and without colours.
 
     Examples:
       mvgen compress bunny.obj -o bunny.mks
@@ -109,7 +148,8 @@ def compress(
       mvgen compress part.stl -o part.mks --codec mesh --max-error 0.02u
       mvgen compress scans/ -o packed/ --mean-error 0.02% --jobs 2
     """
-    order = _order(job, codec, target_size, mean_error, max_error, effort, best_effort, texture)
+    field = _field(job, codec, spheres, spheres_file, width, layers, samples, paper, latent, checkpoint)
+    order = _order(job, codec, target_size, mean_error, max_error, effort, best_effort, texture, field)
     if len(inputs) == 1 and (inputs[0] == "-" or not Path(inputs[0]).is_dir()):
         return _single(job, inputs[0], output, order)
     return _many(job, inputs, output, order, jobs)
@@ -124,17 +164,62 @@ def _order(
     effort: int,
     best_effort: bool,
     texture: Literal["refuse", "colours", "drop"],
+    field: FieldSettings,
 ) -> Order:
     from mvgen.core.compress.batch import Bound, Order
 
     if size is not None and size < 64:
         raise UsageError(f"--target-size {size}: a file has at least 64 bytes", "allow more, as in: --target-size 6k")
-    mean = Error(DEFAULT_MEAN, False, "") if size is None and mean is None and maximum is None else mean
+    aimless = size is None and mean is None and maximum is None and codec not in FIELDS
+    mean = Error(DEFAULT_MEAN, False, "") if aimless else mean
 
     def bound(error: Error | None) -> Bound | None:
         return None if error is None else Bound(error.value, error.own_units)
 
-    return Order(codec, size, bound(mean), bound(maximum), effort, job.seed, best_effort, texture)
+    return Order(codec, size, bound(mean), bound(maximum), effort, job.seed, best_effort, texture, field)
+
+
+def _field(
+    job: Job,
+    codec: str,
+    spheres: int | None,
+    spheres_file: str | None,
+    width: int | None,
+    layers: int | None,
+    samples: int | None,
+    paper: bool,
+    latent: bool,
+    checkpoint: str | None,
+) -> FieldSettings:
+    """How a network is made. Raises UsageError for what the codec has no use for."""
+    from mvgen.core.compress.codec import FieldSettings
+
+    given = {
+        "--spheres": spheres,
+        "--spheres-file": spheres_file,
+        "--width": width,
+        "--layers": layers,
+        "--samples": samples,
+    }
+    published = {"--paper": paper, "--latent": latent, "--checkpoint": checkpoint}
+    for name, value in (given | published).items():
+        if value and codec not in (("keyspheres",) if name in published else FIELDS):
+            raise UsageError(f"{name} is of no use to --codec {codec}", "it is for --codec keyspheres")
+    if (latent or checkpoint) and not paper:
+        raise UsageError("--latent and --checkpoint are for --paper", "add --paper")
+    if spheres is not None and spheres_file is not None:
+        raise UsageError("--spheres and --spheres-file contradict each other", "give one of them")
+    if codec not in FIELDS:
+        return FieldSettings()
+    folder = None if checkpoint is None else Path(checkpoint)
+    chosen = spheres if spheres_file is None else _spheres(job, spheres_file)
+    return FieldSettings(chosen, width, layers, paper, latent, samples, folder, job.device)
+
+
+def _spheres(job: Job, name: str) -> Spheres:
+    from mvgen.core.keyspheres.spheres import read_spheres
+
+    return read_spheres(job.read(name, "file of spheres"), "standard input" if name == "-" else name)
 
 
 def _single(job: Job, name: str, output: str, order: Order) -> Report:

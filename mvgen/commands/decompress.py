@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from mvgen.core.compress.container import Head
     from mvgen.core.geometry import Mesh
 
+PUBLISHED_RESOLUTION = 128  # of networks that were published
 FORMATS = (".glb", ".ply", ".obj", ".stl", ".off")
+
+
+class Wanted(NamedTuple):
+    """How a field is decoded."""
+
+    resolution: int | None
+    spheres_file: str | None
 
 
 def decompress(
@@ -30,49 +38,65 @@ def decompress(
     listed: Annotated[bool, typer.Option("--list", help="Only tell what the files hold.")] = False,
     tested: Annotated[bool, typer.Option("--test", help="Only check: checksums, then decode everything.")] = False,
     format: Format = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            max=2049,
+            metavar="N",
+            help="Nodes of a field's grid, for the codecs that keep one.",
+            show_default="the file's",
+        ),
+    ] = None,
+    spheres_file: Annotated[
+        str | None, typer.Option(metavar="F", help="The spheres of a published network that lie beside it.")
+    ] = None,
 ) -> Report:
     """Compressed meshes back into mesh files, in their own place and units.
 
     Several inputs go to a folder, as .glb or the --format. --list and --test write nothing; a file that is damaged is
-    told, the others are handled, and the exit code is 3.
+    told, the others are handled, and the exit code is 3. A published network of key spheres (.pth) is read as well; its
+    mesh lies in the network's own frame.
 
     Examples:
       mvgen decompress bunny.mks -o bunny.glb
       mvgen decompress packed/*.mks -o meshes/ --format ply
       mvgen decompress packed/*.mks --list
       mvgen decompress packed/*.mks --test
+      mvgen decompress 128in_1064655.pth -o x.obj --resolution 128
     """
+    wanted = Wanted(resolution, spheres_file)
     if listed or tested:
         if output is not None:
             raise UsageError("--list and --test write no mesh", "leave -o out, or --list and --test")
-        return _look(job, inputs, listed, tested)
+        return _look(job, inputs, listed, tested, wanted)
     if output is None:
         raise UsageError("missing option '--output'", "mvgen decompress --help")
     if len(inputs) == 1 and not (output.endswith("/") or (output != "-" and Path(output).is_dir())):
-        return _single(job, inputs[0], output, format)
-    return _many(job, inputs, output, format)
+        return _single(job, inputs[0], output, format, wanted)
+    return _many(job, inputs, output, format, wanted)
 
 
 # ---- back to meshes
 
 
-def _single(job: Job, name: str, output: str, format: str | None) -> Report:
+def _single(job: Job, name: str, output: str, format: str | None, wanted: Wanted) -> Report:
     from mvgen.core.io.meshes import not_kept, save_mesh
 
     suffix = f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower()
     job.check(output, format)
     _check_format(suffix, output)
     job.progress.stage("decode")
-    mesh, head, size = _decoded(job, name)
+    mesh, facts = _decoded(job, name, wanted)
     for text in not_kept(mesh, suffix):
         job.progress.warn(f"{output}: {text}")
     job.progress.stage("write")
     job.write(output, lambda draft: save_mesh(mesh, draft), format)
     line = f"{output}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces"
-    return Report({"input": _shown(name), **_facts(head, size), **_measured(mesh)}, (line,))
+    return Report({"input": _shown(name), **facts, **_measured(mesh)}, (line,))
 
 
-def _many(job: Job, inputs: list[str], output: str, format: str | None) -> Report:
+def _many(job: Job, inputs: list[str], output: str, format: str | None, wanted: Wanted) -> Report:
     from mvgen.core.io.meshes import save_mesh
 
     suffix = f".{(format or 'glb').lstrip('.').lower()}"
@@ -86,9 +110,9 @@ def _many(job: Job, inputs: list[str], output: str, format: str | None) -> Repor
         job.progress.stage("decode", len(inputs))
         for name, target in zip(inputs, targets):
             try:
-                mesh, head, size = _decoded(job, name)
+                mesh, facts = _decoded(job, name, wanted)
                 save_mesh(mesh, folder / target)
-                rows.append({"input": _shown(name), "output": target, **_facts(head, size), **_measured(mesh)})
+                rows.append({"input": _shown(name), "output": target, **facts, **_measured(mesh)})
             except MvgenError as error:
                 errors.append(error)
             job.progress.advance()
@@ -116,7 +140,7 @@ def _targets(inputs: list[str], suffix: str) -> list[str]:
 # ---- looking
 
 
-def _look(job: Job, inputs: list[str], listed: bool, tested: bool) -> Report:
+def _look(job: Job, inputs: list[str], listed: bool, tested: bool, wanted: Wanted) -> Report:
     rows: list[dict[str, Any]] = []
     errors: list[MvgenError] = []
     lines: list[str] = []
@@ -124,8 +148,8 @@ def _look(job: Job, inputs: list[str], listed: bool, tested: bool) -> Report:
     for name in inputs:
         try:
             if tested:
-                mesh, head, size = _decoded(job, name)
-                rows.append({"input": _shown(name), **_facts(head, size), **_measured(mesh), "sound": True})
+                mesh, facts = _decoded(job, name, wanted)
+                rows.append({"input": _shown(name), **facts, **_measured(mesh), "sound": True})
                 lines.append(f"{_shown(name)}: sound, {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
             else:
                 head, size = _head(job, name)
@@ -169,13 +193,31 @@ def _head(job: Job, name: str) -> tuple[Head, int]:
     return unpack(data, _shown(name)).head, len(data)
 
 
-def _decoded(job: Job, name: str) -> tuple[Mesh, Head, int]:
+def _decoded(job: Job, name: str, wanted: Wanted) -> tuple[Mesh, dict[str, Any]]:
+    """The mesh of a file, and what is told about it."""
     from mvgen.core.compress.container import unpack
     from mvgen.core.compress.file import decoded
 
     data = _read(job, name)
+    if data.startswith(b"PK"):  # the archive of a published network
+        return _published(job, name, len(data), wanted)
     packed = unpack(data, _shown(name))
-    return decoded(packed, _shown(name)), packed.head, len(data)
+    mesh = decoded(packed, _shown(name), wanted.resolution)
+    return mesh, _facts(packed.head, len(data)) | {"vertices": len(mesh.vertices), "faces": len(mesh.faces)}
+
+
+def _published(job: Job, name: str, size: int, wanted: Wanted) -> tuple[Mesh, dict[str, Any]]:
+    from mvgen.core.keyspheres.published import published_surface, read_published
+    from mvgen.core.keyspheres.spheres import read_spheres
+
+    file = wanted.spheres_file
+    spheres = None if file is None else read_spheres(job.read(file, "file of spheres"), _shown(file))
+    network = read_published(job.read(name, "compressed mesh (.mks)"), _shown(name), spheres)
+    resolution = wanted.resolution or PUBLISHED_RESOLUTION
+    mesh = published_surface(network, resolution, _shown(name), job.progress)
+    kind = "latent" if network.latent else "direct"
+    facts = {"codec": f"published key spheres, {kind}", "bytes": size, "spheres": len(network.spheres)}
+    return mesh, facts | {"resolution": resolution, "vertices": len(mesh.vertices), "faces": len(mesh.faces)}
 
 
 def _facts(head: Head, size: int) -> dict[str, Any]:

@@ -47,6 +47,10 @@ def eval(
     tolerance: Annotated[
         str, typer.Option(metavar="SHARE", help="How much worse than the baseline is good enough.")
     ] = "2%",
+    more: Annotated[
+        Literal["keyspheres"] | None,
+        typer.Option("--metrics", help="Adds those of key spheres: surface, importance, grid errors, gIoU, Chamfer."),
+    ] = None,
 ) -> Report:
     """Measure a result against ground truth.
 
@@ -76,7 +80,7 @@ def eval(
     pictures = None if photos is None else job.read(photos, "folder of photos", folder=True)
     if pictures is not None and not (views or goal.cameras):
         raise UsageError("--photos needs to know where they were taken", "give the result's --cameras")
-    scores = evaluate(shape, goal, views, pictures, Options(align, limits, job.seed), job.progress)
+    scores = evaluate(shape, goal, views, pictures, Options(align, limits, job.seed, more is not None), job.progress)
     failures = misses(requirements, scores.metrics)
     if before is not None:
         failures += regressions(before, scores.metrics, share)
@@ -140,6 +144,8 @@ def _table(values: dict[str, float | None], reasons: dict[str, str]) -> Table:
 def _shown(name: str, value: float | None) -> str:
     if value is None:
         return "-"
+    if name in ("surface_error", "importance_error", "grid_error", "chamfer_squared"):
+        return f"{value:.3e}"
     if name.startswith(LENGTHS):
         return f"{100 * value:.3f} %"
     if name.startswith("rotation_error"):

@@ -31,11 +31,13 @@ SILENT = Silent()
 
 @dataclass(frozen=True)
 class Options:
-    """align: how the result is brought to the truth; thresholds: of the F-score, in diagonals."""
+    """align: how the result is brought to the truth; thresholds: of the F-score, in diagonals; keyspheres: whether the
+    measures with which key spheres were published are added."""
 
     align: Align = "auto"
     thresholds: tuple[float, ...] = (0.005, 0.01, 0.02)
     seed: int = 0
+    keyspheres: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,9 @@ def evaluate(
     moved = result.moved(similarity)
     progress.stage("distances")
     values, reasons = shape_scores(moved, truth, samples[expected], options, rng)
+    if options.keyspheres:
+        progress.stage("key spheres")
+        _add_keysphere_measures(moved, truth, values, reasons, rng)
     scores = Scores(values, reasons, _told(similarity, how))
     if cameras and truth.is_set:
         scores.metrics.update(camera_scores(pairs, truth))
@@ -214,6 +219,25 @@ def shape_scores(
     else:
         reasons["volume_iou"] = "points enclose no volume"
     return values, reasons
+
+
+def _add_keysphere_measures(
+    result: Mesh | PointCloud,
+    truth: Truth,
+    values: dict[str, float | None],
+    reasons: dict[str, str],
+    rng: np.random.Generator,
+) -> None:
+    from mvgen.core.keyspheres.measures import NAMES, keysphere_measures
+
+    values.update(dict.fromkeys(NAMES))
+    if not (isinstance(result, Mesh) and isinstance(truth.shape, Mesh)):
+        reasons[NAMES[0]] = "points have no inside"
+        return
+    try:
+        values.update(keysphere_measures(result, truth.shape, rng))
+    except CannotError as error:
+        reasons[NAMES[0]] = error.message
 
 
 def _result_samples(

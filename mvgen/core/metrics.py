@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
 
-LOWER_IS_BETTER = ("accuracy", "completeness", "chamfer", "rotation_error", "centre_error")  # and what starts like them
+LOWER_IS_BETTER = (
+    "accuracy",
+    "completeness",
+    "chamfer",
+    "rotation_error",
+    "centre_error",
+    "surface_error",
+    "importance_error",
+    "grid_error",
+)  # and what starts like them
 
 
 def lower_is_better(metric: str) -> bool:
@@ -33,6 +42,7 @@ def metric_names(thresholds: Sequence[float]) -> list[str]:
         names += [f"{kind}@{percent_name(threshold)}" for kind in ("precision", "recall", "f_score")]
     names += ["normal_consistency", "volume_iou", "registered"]
     names += [f"{kind}{end}" for kind in ("rotation_error", "centre_error") for end in ("", "_median", "_max")]
+    names += ["surface_error", "importance_error", "grid_error", "g_iou", "chamfer_squared"]
     return [*names, "psnr", "ssim", "coverage"]
 
 

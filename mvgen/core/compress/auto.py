@@ -121,6 +121,7 @@ def _finished(codec: Codec, payload: bytes, source: _Source, head: Head, goal: G
         sides=(a, b, c),
         colours=mesh.colours is not None,
         kept=codec.keeps,
+        resolution=codec.load_field().resolution_of(payload) if codec.field else None,
     )
     data = pack(Packed(head, payload))
     return Result(codec, data, mesh, errors, source.openness, _missed(data, errors, goal))
@@ -142,7 +143,7 @@ def _tighter(goal: Goal, errors: Errors, outer: Goal) -> Goal:
         mean *= min(1.0, 0.995 * outer.mean / (errors.mean + _DOUBTS * errors.doubt))
     if outer.maximum is not None and maximum is not None:
         maximum *= min(1.0, 0.98 * outer.maximum / errors.maximum)
-    return Goal(None, mean, maximum)
+    return replace(goal, bytes=None, mean=mean, maximum=maximum)
 
 
 def _missed(data: bytes, errors: Errors, goal: Goal) -> str | None:

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 from mvgen.core.compress.auto import Result, compress
-from mvgen.core.compress.codec import Goal
+from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.errors import CannotError, InputError, MvgenError
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import READ_FORMATS, load_mesh, with_vertex_colours
@@ -39,7 +39,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of each file. texture: what becomes of one, which no file holds."""
+    """What is asked of each file. texture: what becomes of one, which no file holds; field: for codecs of fields."""
 
     codec: str
     size: int | None
@@ -49,6 +49,7 @@ class Order:
     seed: int
     best_effort: bool
     texture: Literal["refuse", "colours", "drop"]
+    field: FieldSettings
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def compress_file(path: Path, name: str, order: Order, progress: Progress) -> Ou
     progress.stage("read")
     source = load_mesh(path, lambda text: warnings.append(text.replace(str(path), name)))
     mesh = _without_texture(source, name, order)
-    bounds = [None if bound is None else bound.of(mesh) for bound in (order.mean, order.maximum)]
-    goal = Goal(order.size, *bounds)
+    mean, maximum = (None if bound is None else bound.of(mesh) for bound in (order.mean, order.maximum))
+    goal = Goal(order.size, mean, maximum, order.field)
     try:
         result = compress(mesh, goal, order.codec, order.effort, order.seed, progress, path.stat().st_size)
     except (CannotError, InputError) as error:

@@ -14,23 +14,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
+
+if TYPE_CHECKING:
+    from mvgen.core.keyspheres.spheres import Spheres
+
+
+@dataclass(frozen=True, eq=False)
+class FieldSettings:
+    """How a codec of fields makes its network; None leaves it to the codec.
+
+    spheres: how many, or which; width, layers: of the network; paper: as it was published, in float32; latent: a free
+    feature for each sphere; samples: points to learn from; checkpoint: a folder in which training can go on.
+    """
+
+    spheres: int | Spheres | None = None
+    width: int | None = None
+    layers: int | None = None
+    paper: bool = False
+    latent: bool = False
+    samples: int | None = None
+    checkpoint: Path | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Goal:
     """What to reach: at most so many bytes, and at most these errors in diagonals. None stands for no bound.
 
-    With a size the error shall be as small as it gets; without one the size, under the errors.
+    With a size the error shall be as small as it gets; without one the size, under the errors. field: for codecs of
+    fields.
     """
 
     bytes: int | None = None
     mean: float | None = None
     maximum: float | None = None
+    field: FieldSettings = FieldSettings()
+
+
+class FieldEncoder(Protocol):
+    """The functions of the module of a codec of fields: what it decodes to depends on the grid's resolution."""
+
+    def encode(self, mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes: ...
+
+    def decode(self, payload: bytes, resolution: int | None = None) -> Mesh: ...
+
+    def resolution_of(self, payload: bytes) -> int: ...
 
 
 class Encoder(Protocol):
@@ -44,7 +78,8 @@ class Encoder(Protocol):
 @dataclass(frozen=True)
 class Codec:
     """number: its mark in files; option: the value of ``--codec`` that tries it; keeps: whether vertices and faces stay
-    those of the source; package: what must be installed for it beside mvgen."""
+    those of the source; package: what must be installed for it beside mvgen; field: a `FieldEncoder`, tried only when
+    it is asked for by name, as it takes long."""
 
     name: str
     number: int
@@ -52,6 +87,7 @@ class Codec:
     option: str
     keeps: bool
     package: str | None = None
+    field: bool = False
 
     @property
     def is_there(self) -> bool:
@@ -64,11 +100,16 @@ class Codec:
         module: Any = import_module(self.module)
         return module
 
+    def load_field(self) -> FieldEncoder:
+        module: Any = self.load()
+        return module
+
 
 _INSTALL = "pip install 'mvgen[draco]'"
 CODECS: Final = (
     Codec("surface", 1, "mvgen.core.compress.surface", "surface", keeps=False),
     Codec("mesh", 2, "mvgen.core.compress.mesh", "mesh", keeps=True),
+    Codec("keyspheres", 5, "mvgen.core.keyspheres.codec", "keyspheres", keeps=False, field=True),
     Codec("draco", 3, "mvgen.core.compress.draco", "surface", keeps=False, package="DracoPy"),
     Codec("draco-mesh", 4, "mvgen.core.compress.draco_mesh", "mesh", keeps=True, package="DracoPy"),
 )
@@ -81,4 +122,4 @@ def codec_of(number: int) -> Codec | None:
 
 def candidates(option: str) -> list[Codec]:
     """The codecs that ``--codec`` tries, those that are installed."""
-    return [c for c in CODECS if option in ("auto", c.option) and c.is_there]
+    return [c for c in CODECS if (option == c.option or (option == "auto" and not c.field)) and c.is_there]

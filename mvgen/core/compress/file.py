@@ -13,13 +13,18 @@ def read_mks(data: bytes, name: str) -> Mesh:
     return decoded(unpack(data, name), name)
 
 
-def decoded(packed: Packed, name: str) -> Mesh:
-    """The mesh of an unpacked file. Raises InputError, naming the file ``name``."""
+def decoded(packed: Packed, name: str, resolution: int | None = None) -> Mesh:
+    """The mesh of an unpacked file. Raises InputError, naming the file ``name``.
+
+    resolution: nodes of a field's grid, in place of the file's; other codecs have none and pass it over.
+    """
     head = packed.head
     codec = codec_of(head.codec)
     if codec is None:
         raise InputError(f"{name}: needs a codec that this version does not have (number {head.codec})", "update mvgen")
     try:
+        if codec.field and resolution not in (None, head.resolution):
+            return codec.load_field().decode(packed.payload, resolution).moved(head.frame.world_from_frame)
         mesh = codec.load().decode(packed.payload)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.hint) from error

@@ -65,10 +65,13 @@ class Network:
 
 
 def inputs_of(points: NDArray[np.floating], spheres: NDArray[np.float32], latent: bool) -> NDArray[np.float32]:
-    """[N, 7]: x, y, z and phi of points [N, 3]; [N, 3 + M]: x, y, z and the spheres' weights for the latent form."""
+    """[N, 7]: x, y, z and phi of points [N, 3]; [N, 3 + M]: x, y, z and the spheres' weights for the latent form;
+    [N, 3] without spheres."""
     from mvgen.kernels.keyspheres import mean_sphere, sphere_weights
 
     points = np.ascontiguousarray(points, np.float32)
+    if not len(spheres):
+        return points
     out = np.empty((len(points), 3 + (len(spheres) if latent else 4)), np.float32)
     (sphere_weights if latent else mean_sphere)(points, spheres, out)
     return out

@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.errors import InputError
+from mvgen.core.errors import CannotError, InputError
+from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres.network import FEATURE, Network, published_sizes
 from mvgen.core.keyspheres.spheres import MOST, Spheres
+from mvgen.core.keyspheres.surface import surface_of
+from mvgen.core.progress import Progress
 
-MAGIC = b"PK\x03\x04"  # the archive that PyTorch writes
 LARGEST = 64 << 20  # bytes; the largest published one has 0.6 MB
 WIDEST, DEEPEST = 1024, 64
-
-
-def looks_published(head: bytes) -> bool:
-    """Whether a file that begins like this may be such a network."""
-    return head.startswith(MAGIC)
 
 
 def read_published(path: Path, name: str | None = None, spheres: Spheres | None = None) -> Network:
@@ -57,6 +54,17 @@ def read_published(path: Path, name: str | None = None, spheres: Spheres | None 
     sizes, kinds = published_sizes(len(places), width, hidden, latent)
     theta = np.concatenate([part.ravel() for pair in [(lead, shift), *layers] for part in pair])
     return Network(theta.astype(np.float32), sizes, kinds, places, latent)
+
+
+def published_surface(network: Network, resolution: int, name: str, progress: Progress) -> Mesh:
+    """The surface of a network as its authors draw it: marching cubes on nodes over [-1, 1], nothing moved after.
+
+    Raises CannotError where there is none.
+    """
+    mesh = surface_of(network.folded(), np.array([[-1.0] * 3, [1.0] * 3]), resolution, 0, progress=progress)
+    if not len(mesh.faces):
+        raise CannotError(f"{name}: the network has no surface", "a higher --resolution may find a small one")
+    return mesh
 
 
 _HINT = "a network of key spheres holds net, and sphereNet with sphere32, or spherelatent"

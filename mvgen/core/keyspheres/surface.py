@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.geometry import Mesh
+from mvgen.core.nearest import face_normals
 from mvgen.core.progress import Progress, Silent
+from mvgen.core.surface.poisson import keep_faces
+from mvgen.core.surface.simplify import face_parts
 from mvgen.core.surface.sparse import extract
 
 Field = Callable[[NDArray[np.float64]], NDArray[np.floating]]
@@ -19,14 +22,31 @@ def surface_of(
     bounds: NDArray[np.floating],
     resolution: int,
     projections: int = 2,
+    pieces: int | None = None,
     progress: Progress | None = None,
 ) -> Mesh:
-    """Where a field is 0, by marching cubes on ``resolution`` nodes along the longest side, then moved onto it."""
+    """Where a field is 0, by marching cubes on ``resolution`` nodes along the longest side, then moved onto it.
+
+    pieces: how many are kept, the largest; None keeps all.
+    """
     mesh = extract(field, bounds, resolution, progress=progress or Silent())
+    if pieces is not None:
+        mesh = largest_pieces(mesh, pieces)
     if not projections or not len(mesh.vertices):
         return mesh
     cell = float(np.ptp(np.asarray(bounds), axis=0).max()) / (resolution - 1)
     return Mesh(projected(field, mesh.vertices, cell, projections), mesh.faces)
+
+
+def largest_pieces(mesh: Mesh, count: int) -> Mesh:
+    """The ``count`` pieces of a mesh with the most area; what else floats around was not in the source."""
+    if not len(mesh.faces):
+        return mesh
+    piece = face_parts(mesh)
+    area = np.bincount(piece, face_normals(mesh.vertices[mesh.faces])[1])
+    kept = np.zeros(len(area), bool)
+    kept[np.argsort(-area, kind="stable")[:count]] = True
+    return mesh if kept.all() else keep_faces(mesh, kept[piece])
 
 
 def projected(field: Field, points: NDArray[np.float64], cell: float, times: int) -> NDArray[np.float64]:

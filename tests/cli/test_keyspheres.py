@@ -1,0 +1,81 @@
+"""Codecs of fields and published networks, end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from mvgen.core.geometry import Mesh
+from mvgen.core.io.meshes import load_mesh, save_mesh
+from mvgen.core.nearest import Nearest
+
+SMALL = ("--effort", "1", "--samples", "6000", "--width", "8", "--layers", "2")
+
+
+def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    done = subprocess.run([sys.executable, "-m", "mvgen", *map(str, arguments)], cwd=folder, capture_output=True)
+    assert b"Traceback" not in done.stderr
+    return done
+
+
+def ok(folder: Path, *arguments: object) -> dict[str, Any]:
+    done = run(folder, *arguments, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    ball = trimesh.creation.icosphere(3, 2.0)
+    vertices = np.asarray(ball.vertices) + np.array([10, 0, -5])
+    save_mesh(Mesh(vertices, np.asarray(ball.faces, np.int32)), tmp_path / "ball.ply")
+    return tmp_path
+
+
+def test_a_field_returns_in_the_mesh_s_own_place(box: Path) -> None:
+    report = ok(box, "compress", "ball.ply", "-o", "b.mks", "--codec", "keyspheres", "--spheres", 8, *SMALL)
+    assert report["codec"] == "keyspheres" and report["bytes"] < 7900
+    found = ok(box, "decompress", "b.mks", "-o", "b.ply", "--resolution", 40)
+    mesh = load_mesh(box / "b.ply")
+    assert np.allclose(mesh.bounds, [[8, -2, -7], [12, 2, -3]], atol=0.2) and found["faces"] == len(mesh.faces)
+    listed = ok(box, "decompress", "b.mks", "--list")["files"][0]
+    assert listed["resolution"] == 128 and listed["faces"] > found["faces"]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--paper"], "--paper"),
+        (["--codec", "keyspheres", "--latent"], "--paper"),
+        (["--width", "8"], "--width"),
+        (["--codec", "keyspheres", "--spheres", "3", "--spheres-file", "x"], "contradict"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(box: Path, options: list[str], word: str) -> None:
+    done = run(box, "compress", "ball.ply", "-o", "b.mks", *options)
+    assert done.returncode == 2 and word in done.stderr.decode() and not (box / "b.mks").exists()
+
+
+def test_other_archives_are_no_networks(box: Path) -> None:
+    (box / "x.pth").write_bytes(b"PK\x03\x04 but nothing more")
+    done = run(box, "decompress", "x.pth", "-o", "x.obj")
+    assert done.returncode == 3 and b"x.pth" in done.stderr and not (box / "x.obj").exists()
+
+
+def test_a_published_network_gives_the_published_mesh(tmp_path: Path) -> None:
+    folder = Path(os.environ.get("MVGEN_DATA", "/nowhere")) / "keyspheres"
+    if not folder.is_dir():
+        pytest.skip("needs MVGEN_DATA/keyspheres")
+    report = ok(tmp_path, "decompress", folder / "128in_1064655.pth", "-o", "x.obj", "--resolution", 128)
+    mesh, shipped = load_mesh(tmp_path / "x.obj"), load_mesh(folder / "1064655.obj")
+    there, back = Nearest(shipped).query(mesh.vertices)[0], Nearest(mesh).query(shipped.vertices)[0]
+    assert (there.mean() + back.mean()) / 2 / shipped.diagonal < 1e-4 and report["spheres"] == 128
