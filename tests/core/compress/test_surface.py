@@ -158,6 +158,16 @@ def test_damage_is_refused_or_gives_a_mesh() -> None:
     assert refused > 50
 
 
+def test_counts_are_checked_before_room_is_made() -> None:
+    payload = encode_surface(ball(2).vertices, cut_into_fans(ball(2).faces), steps_near(1e-2, 1.0)).payload
+    huge = payload[:3] + b"\xff\xff\xff\x7f" + payload[5:]
+    with pytest.raises(InputError, match="makes no sense"):
+        decode_surface(huge)
+    flat = Mesh(grid(60, 60).vertices * [1, 1, 0], grid(60, 60).faces)
+    coded = encode_surface(flat.vertices, cut_into_fans(flat.faces), steps_near(0.5, 1.0))
+    assert len(decode_surface(coded.payload).faces) == len(flat.faces) <= 64 * len(coded.payload)
+
+
 def test_surface_fits_the_size_and_is_repeatable() -> None:
     mesh = bumpy()
     errors = []

@@ -17,7 +17,7 @@ from mvgen.kernels import cutborder, jit, rangecoder
 
 BORDERS, REPEATS, COLOURS = 1, 2, 4  # flags of the head
 RATIO_UNIT = 8  # the step along the surface is so many eighths of the step across it
-MOST_FACES_PER_BYTE = 256  # what a decoder believes; a longer payload is filled up with zeros
+MOST_PER_BYTE = 64  # faces and vertices that a decoder believes; a shorter payload is filled up with zeros
 SMALLEST_STEP = 2.0**-27
 _KERNELS, _COMPILE_SECONDS = "surface coder", 40
 FRACTION = 32  # of a step between powers of two
@@ -105,7 +105,7 @@ def encode_surface(
         room *= 2
     jit.mark_warm(_KERNELS)
     body = head + data[:end].tobytes()
-    return Coded(body.ljust(-(-count // MOST_FACES_PER_BYTE), b"\0"), faces, positions, order)
+    return Coded(body.ljust(-(-max(count, vertices) // MOST_PER_BYTE), b"\0"), faces, positions, order)
 
 
 _NO_FORM = (np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3, 3)))
@@ -128,7 +128,8 @@ def decode_surface(payload: bytes) -> Mesh:
     except IndexError:
         raise _damaged("it ends in its head") from None
     vertices = (count + _unzigzag(balance)) // 2
-    if flags >= 8 or not 0 < count <= MOST_FACES_PER_BYTE * len(payload) or not 3 <= vertices <= 3 * count:
+    most = MOST_PER_BYTE * len(payload)
+    if flags >= 8 or not 0 < count <= most or not 3 <= vertices <= min(3 * count, most):
         raise _damaged("its head makes no sense")
     data = rangecoder.bytes_to_read(payload[place:])
     coder = rangecoder.reader(data)

@@ -27,8 +27,9 @@ _NEARLY = 0.93  # of the source's faces: all are kept instead
 _BITS = 16.0  # of a vertex, at the first number of faces that is tried
 _RATIOS = (2.0, 2.75, 4.0, 5.5, 7.5)  # of the step along the surface to that across it: the first, then on from there
 _RATIOS_BELOW = (1.375, 1.0)
-_LARGER = 1.15  # more of a largest error is weighed against the mean
+_LARGER = 1.25  # times the usual largest error: more is weighed against the mean
 _WORTH = 6.0  # of a bit: the form changes twice as fast as the mean error that it stands for, and a margin
+_OTHER_WORTHS = (3.0, 12.0)  # rounding is a matter of luck: others may fall better
 _FIRST_FACES = 2000  # to see what errors to expect
 _SHARE = 0.75  # of an allowed error that having few faces takes; the rest is for rounding
 _FIRST_STEP = 1 / 1500
@@ -89,25 +90,31 @@ class Search:
         self.stages = {quality: [mesh] for quality in _QUALITIES}
         self.kept: dict[tuple[int, float], Fitted] = {}
         self.error = 0.0  # the last measured mean
+        self.maxima: list[float] = []  # all measured so far
 
     def within(self, size: int) -> Try:
         """The least error that is found in so many bytes. Raises CannotError where nothing fits."""
         first = min(max(8, round(2 * 8 * size / _BITS)), len(self.mesh.faces))
-
-        def mean(found: Try) -> float:
-            return found.mean
-
-        found = self._climb(first, lambda faces: self._fill(faces, _RATIOS[0], size), mean, lambda n: max(n // 2, 4))
+        found = self._climb(
+            first, lambda faces: self._fill(faces, _RATIOS[0], size), self._loss, lambda n: max(n // 2, 4)
+        )
         if found is None:
             raise CannotError(f"the surface does not fit into {size} bytes", "allow more bytes")
-        faces, near, largest = found.faces, found.steps, _LARGER * found.maximum
+        faces, near = found.faces, found.steps
+        found = self._other_ratios(found, lambda ratio: self._fill(faces, ratio, size, near), self._loss)
+        ratio, near, best = found.ratio, found.steps, _QUALITIES[0]
+        other = self._best_of(
+            found, lambda q: self._fill(faces, ratio, size, near, q), self._qualities(faces), self._loss
+        )
+        if other is not found:
+            best = _QUALITIES[1]
+        return self._best_of(
+            other, lambda worth: self._fill(faces, ratio, size, near, best, worth), _OTHER_WORTHS, self._loss
+        )
 
-        def mean_and_largest(found: Try) -> float:
-            return found.mean * max(1.0, found.maximum / largest)
-
-        found = self._other_ratios(found, lambda ratio: self._fill(faces, ratio, size, near), mean_and_largest)
-        ratio, near = found.ratio, found.steps
-        return self._other_qualities(found, lambda q: self._fill(faces, ratio, size, near, q), mean_and_largest)
+    def _loss(self, found: Try) -> float:
+        """The mean error, and more where the largest is out of line with those of other tries."""
+        return found.mean * max(1.0, found.maximum / (_LARGER * float(np.median(self.maxima))))
 
     def below(self, mean: float | None, maximum: float | None) -> Try:
         """The fewest bytes that are found with errors within these. Raises CannotError where they are out of reach."""
@@ -130,7 +137,9 @@ class Search:
         faces, near = found.faces, found.steps
         found = self._other_ratios(found, lambda ratio: self._coarsest(faces, ratio, mean, maximum, near), size)
         ratio, near = found.ratio, found.steps
-        return self._other_qualities(found, lambda q: self._coarsest(faces, ratio, mean, maximum, near, q), size)
+        return self._best_of(
+            found, lambda q: self._coarsest(faces, ratio, mean, maximum, near, q), self._qualities(faces), size
+        )
 
     def _climb(
         self,
@@ -181,12 +190,23 @@ class Search:
                 break
         return found
 
-    def _other_qualities(self, found: Try, attempt: Callable[[float], Try | None], loss: Callable[[Try], float]) -> Try:
-        """The best quality of decimation."""
-        if found.faces >= len(self.mesh.faces) or self.effort.qualities < 2:
-            return found
-        other = attempt(_QUALITIES[1])
-        return found if other is None or loss(other) >= loss(found) else other
+    def _best_of(
+        self,
+        found: Try,
+        attempt: Callable[[float], Try | None],
+        values: tuple[float, ...],
+        loss: Callable[[Try], float],
+    ) -> Try:
+        """What was found, or the best that other values of a setting give."""
+        for value in values:
+            other = attempt(value)
+            if other is not None and loss(other) < loss(found):
+                found = other
+        return found
+
+    def _qualities(self, faces: int) -> tuple[float, ...]:
+        """Other qualities of decimation that are worth a try."""
+        return _QUALITIES[1:] if faces < len(self.mesh.faces) and self.effort.qualities > 1 else ()
 
     def _coarsest(
         self,
@@ -218,7 +238,13 @@ class Search:
         return best
 
     def _fill(
-        self, faces: int, ratio: float, size: int, near: Steps | None = None, quality: float = _QUALITIES[0]
+        self,
+        faces: int,
+        ratio: float,
+        size: int,
+        near: Steps | None = None,
+        quality: float = _QUALITIES[0],
+        worth: float = _WORTH,
     ) -> Try | None:
         """The finest steps that stay within a size, for a number of faces."""
         fitted = self.fitted(faces, quality)
@@ -229,7 +255,7 @@ class Search:
         low, high = -1, step_index(0.0) + 1  # known to fit, known not to
         best: Coded | None = None
         for _ in range(_FILLS):
-            coded = fitted.code(step_at(index, ratio), self._rate(size))
+            coded = fitted.code(step_at(index, ratio), self._rate(size, worth))
             spare = size - len(coded.payload)
             if spare >= 0:
                 low, best = index, coded
@@ -242,13 +268,14 @@ class Search:
             index = min(max(index + move, low + 1), high - 1)
         return None if best is None else self._measured(best, faces, ratio, step_at(low, ratio))
 
-    def _rate(self, size: int) -> float:
+    def _rate(self, size: int, worth: float) -> float:
         """What a bit is worth in the form's units: at the best size, error times size is about level."""
-        return _WORTH * self.error / (8 * size)
+        return worth * self.error / (8 * size)
 
     def _measured(self, coded: Coded, faces: int, ratio: float, steps: Steps) -> Try:
         result = Mesh(coded.positions, coded.faces)
         self.error, maximum = self.target.errors(result, self.probes, np.random.default_rng([self.seed, 3]))
+        self.maxima.append(maximum)
         self.progress.note(
             f"surface: {len(coded.faces)} faces, step 1/{1 / steps.normal:.0f} x {steps.ratio / 8}, "
             f"{len(coded.payload)} bytes: mean {self.error:.3e}, largest {maximum:.2e}"
