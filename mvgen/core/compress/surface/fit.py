@@ -16,7 +16,7 @@ from mvgen.core.nearest import face_normals, sample_surface
 from mvgen.kernels.surfacefit import add_distances, block_inverse, solve
 
 _PULL = 1e-2  # towards the last position, in mean diagonals of the form
-_STIFF = 1e-4  # added to the form that offsets are judged by, in its mean diagonals
+_STIFF = 3e-3  # added to the form that offsets are judged by, in its mean diagonals
 _SAMPLES, _SAMPLES_PER_FACE = 20_000, 7  # points of either surface that are tied, at most those of the target
 _FLOOR = 0.3  # distances below so many means count as that much
 
