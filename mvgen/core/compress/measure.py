@@ -98,7 +98,8 @@ def largest_distance(one: Surface, other: Surface, found: float = 0.0, prove: bo
         if not prove:
             return best, False
         proved = best * (1 + _SLACK) + _FLOOR
-        wide = _bounds(pieces, distance, near, other) > proved
+        wide = _middle_bounds(pieces, other) > proved
+        wide[wide] = _corner_bounds(pieces.faces[wide], pieces.points, distance, near, other) > proved
         looked += 4 * int(wide.sum())
         if not wide.any() or looked > len(one.faces) + _MOST_PIECES:
             return (best, False) if wide.any() else (proved, True)
@@ -120,18 +121,30 @@ class Pieces:
     faces: NDArray[np.int64]
 
 
-def _bounds(
-    pieces: Pieces, distance: NDArray[np.float64], near: NDArray[np.int64], other: Surface
+def _middle_bounds(pieces: Pieces, other: Surface) -> NDArray[np.float64]:
+    """[N]: no point of a triangle is farther than this, by the triangle that is nearest to its middle."""
+    corners = pieces.points[pieces.faces]
+    near = other.corners[other.nearest(corners.mean(1))[1]]
+    return np.max([point_triangle_distance(corners[:, k], near) for k in range(3)], axis=0)
+
+
+def _corner_bounds(
+    faces: NDArray[np.int64],
+    points: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    near: NDArray[np.int64],
+    other: Surface,
 ) -> NDArray[np.float64]:
-    """[N]: no point of a triangle is farther than this. distance, near [P]: of the points; nearest triangles."""
-    out = np.full(len(pieces.faces), np.inf)
-    own, triangle = distance[pieces.faces], near[pieces.faces]
+    """[N]: the same for triangles [N, 3] of points [P, 3], by the triangles near [P] that are nearest to the points, at
+    distances [P]."""
+    out = np.full(len(faces), np.inf)
+    own, triangle = distance[faces], near[faces]
     for k in range(3):
         most = own[:, k].copy()
         for c in ((k + 1) % 3, (k + 2) % 3):
             apart = own[:, c].copy()
             elsewhere = triangle[:, c] != triangle[:, k]
-            corner = pieces.points[pieces.faces[elsewhere, c]]
+            corner = points[faces[elsewhere, c]]
             apart[elsewhere] = point_triangle_distance(corner, other.corners[triangle[elsewhere, k]])
             most = np.maximum(most, apart)
         out = np.minimum(out, most)
