@@ -14,7 +14,7 @@ from mvgen.core.nearest import face_normals, point_triangle_distance, sample_sur
 SAMPLES = 100_000  # on each surface, for what is reported
 _SLACK = 0.02  # a proved maximum is at most so much above a distance that was found,
 _FLOOR = 1e-6  # and this, which is below what a float32 file resolves
-_MOST_PIECES = 400_000  # triangles that a proof may look at
+_MOST_PIECES = 1_500_000  # triangles that a proof may look at
 
 
 @dataclass(frozen=True)

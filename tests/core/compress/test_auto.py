@@ -48,7 +48,7 @@ def test_a_size_is_kept(codec: str) -> None:
     assert unpack(result.data, "x").head.kept == result.codec.keeps
     found = independent(mesh, result.data)
     assert found.mean == pytest.approx(result.errors.mean, rel=0.05)
-    assert found.maximum <= result.errors.maximum < 0.03
+    assert found.maximum <= result.errors.maximum * (1.0 if result.errors.proved else 1.1) < 0.03
 
 
 @pytest.mark.parametrize("codec", NAMES)
