@@ -13,7 +13,7 @@ import torch
 from mvgen.core.errors import InputError
 from mvgen.core.io.meshes import load_mesh
 from mvgen.core.keyspheres.network import Network, fresh_weights, own_inputs, published_sizes
-from mvgen.core.keyspheres.published import looks_published, read_published
+from mvgen.core.keyspheres.published import read_published
 from mvgen.core.keyspheres.spheres import Spheres
 from mvgen.core.keyspheres.surface import surface_of
 from mvgen.core.nearest import Nearest
@@ -55,7 +55,6 @@ def test_a_direct_file_is_the_published_function(tmp_path):
     spheres, points = random_spheres(), RNG.uniform(-1, 1, (50, 3))
     state = direct_state(spheres)
     torch.save(state, tmp_path / "a.pth")
-    assert looks_published((tmp_path / "a.pth").read_bytes()[:4])
     network = read_published(tmp_path / "a.pth")
     part = state["sphereNet"]
     features = spheres.astype(float) @ part["model.0.weight"].double().numpy().T + part["model.0.bias"].double().numpy()
