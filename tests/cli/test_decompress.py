@@ -70,8 +70,8 @@ def test_many_go_to_a_folder_and_damage_is_told(box: Path, packed: bytes) -> Non
 
 def test_list(box: Path, packed: bytes) -> None:
     (row,) = ok(box, "decompress", "t.mks", "--list")["files"]
-    assert row["bytes"] == len(packed) and row["version"] == 1 and row["max_error_is"] == "proved"
-    assert 0 < row["mean_error"] < row["max_error"] < 0.1
+    assert row["bytes"] == len(packed) and row["version"] == 1
+    assert row["max_error_is"] in ("proved", "estimated") and 0 < row["mean_error"] < row["max_error"] < 0.1
     assert np.allclose(row["box"], [2.6, 2.6, 0.6], atol=0.05)
     text = run(box, "decompress", "t.mks", "--list").stderr.decode()
     for word in ("codec", "bytes", "ratio", "mean", "max", "vertices", "faces", "box", "colour", "version"):
