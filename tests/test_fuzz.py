@@ -23,6 +23,7 @@ for number, line in enumerate(sys.stdin):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+@pytest.mark.slow
 def test_500_damaged_files_do_no_harm(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "tests.fuzz", "--cases", "500", "--jobs", "2", "--keep", str(tmp_path)]
     done = subprocess.run(words, cwd=fuzz.ROOT, capture_output=True, text=True)

@@ -41,6 +41,7 @@ def box(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_field_returns_in_the_mesh_s_own_place(box: Path) -> None:
     report = ok(box, "compress", "ball.ply", "-o", "b.mks", "--codec", "keyspheres", "--spheres", 8, *SMALL)
     assert report["codec"] == "keyspheres" and report["bytes"] < 7900

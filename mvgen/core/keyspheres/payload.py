@@ -181,7 +181,11 @@ def _sphere_integers(spheres: NDArray[np.float32]) -> tuple[NDArray[np.int64], N
     key = (voxels[:, 0] * GRID + voxels[:, 1]) * GRID + voxels[:, 2]
     order = np.argsort(key, kind="stable")
     top = max(int(np.ceil(np.abs(spheres[:, 3]).max(initial=0) * 1024)), 1)
-    values = np.rint(spheres[order, 3].astype(np.float64) * (127 * 1024 / top)).astype(np.int64)
+    distances = spheres[order, 3].astype(np.float64)
+    values = np.rint(distances * (127 * 1024 / top)).astype(np.int64)
+    if len(values):  # the largest is kept as the scale, so that rounding what is rounded changes nothing
+        largest = int(np.abs(distances).argmax())
+        values[largest] = 127 * np.sign(distances[largest]).astype(np.int64)
     return voxels[order], values, top
 
 
