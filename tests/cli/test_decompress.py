@@ -68,6 +68,13 @@ def test_many_go_to_a_folder_and_damage_is_told(box: Path, packed: bytes) -> Non
     assert sorted(p.name for p in (box / "out").glob("*.*") if p.name[0] != ".") == ["t.off", "u.off"]
 
 
+def test_the_mesh_codec_proves_its_largest_error(box: Path) -> None:
+    ok(box, "decompress", "t.mks", "-o", "t.ply")
+    ok(box, "compress", "t.ply", "-o", "kept.mks", "--codec", "mesh", "--max-error", "0.5%", "--effort", "1")
+    (row,) = ok(box, "decompress", "kept.mks", "--list")["files"]
+    assert row["max_error_is"] == "proved" and row["max_error"] <= 0.005
+
+
 def test_list(box: Path, packed: bytes) -> None:
     (row,) = ok(box, "decompress", "t.mks", "--list")["files"]
     assert row["bytes"] == len(packed) and row["version"] == 1

@@ -49,15 +49,6 @@ def pair_graph(count: int, graph: str) -> list[Pair]:
     return sorted(p for p in pairs if p[0] != p[1])
 
 
-def near_pairs(pairs: list[Pair], count: int, most: int, cyclic: bool = False) -> list[Pair]:
-    """Those of the pairs whose photos are at most so many apart, around the end if ``cyclic``."""
-
-    def apart(i: int, j: int) -> int:
-        return min(j - i, count - (j - i)) if cyclic else j - i
-
-    return [(i, j) for i, j in pairs if apart(i, j) <= most]
-
-
 def both_ways(pairs: list[Pair]) -> list[Pair]:
     """Every pair, then every pair turned around."""
     return [*pairs, *((j, i) for i, j in pairs)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.core.dust3r.pairs import both_ways, near_pairs, pair_graph
+from mvgen.core.dust3r.pairs import both_ways, pair_graph
 from mvgen.core.errors import UsageError
 
 
@@ -26,12 +26,6 @@ def test_every_photo_takes_part_and_no_pair_twice(count, graph):
     assert {k for pair in pairs for k in pair} == set(range(count))
     turned = both_ways(pairs)
     assert turned[: len(pairs)] == pairs and len(set(turned)) == 2 * len(pairs)
-
-
-def test_pairs_far_apart_can_be_dropped():
-    pairs = pair_graph(6, "complete")
-    assert near_pairs(pairs, 6, 1) == [(i, i + 1) for i in range(5)]
-    assert (0, 5) in near_pairs(pairs, 6, 1, cyclic=True)
 
 
 @pytest.mark.parametrize(
