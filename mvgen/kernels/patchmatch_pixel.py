@@ -225,7 +225,7 @@ def hypothesis_cost(
     judged = False
     lowest = float32(1e9)
     for s in range(count):
-        if s + 1 == count and s >= best - 1 and lowest >= limit * float32(best):
+        if s + 1 == count and 1 < best <= count and lowest >= limit * float32(best):
             return float32(WORST)  # were the last one's cost 0, the mean would still hold the lowest of the others
         c = source_cost(
             packed, offsets[s] + shift, sizes[s, 0], sizes[s, 1], motions[s], fx, fy, rho, a, b, stride,

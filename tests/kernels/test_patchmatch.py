@@ -74,9 +74,11 @@ def state_after_pass(slanted, seed=0):
     return improve(image, cameras[0], sources, state, (0.2, 1.0), step, (1.0, 0.3), 1, MatchOptions(), 5)
 
 
-def test_stored_costs_are_those_of_the_reference(slanted):
-    cameras, pictures, _ = slanted
-    state = state_after_pass(slanted)
+@pytest.mark.parametrize("views", [2, 3])
+def test_stored_costs_are_those_of_the_reference(slanted, views):
+    cameras, pictures, depths = (part[:views] for part in slanted)
+    state = state_after_pass((cameras, pictures, depths))
+    assert np.median(state.cost) < 0.3
     motions = [motion(cameras[0], c) for c in cameras[1:]]
     rng = np.random.default_rng(1)
     sharp = np.argwhere(picture_of(pictures[0]).support == 0)
@@ -100,8 +102,9 @@ def test_result_does_not_depend_on_threads(slanted):
     assert np.array_equal(one.cost, two.cost)
 
 
-def test_slanted_plane_is_found_from_nothing(slanted):
-    cameras, pictures, depths = slanted
+@pytest.mark.parametrize("views", [2, 3])
+def test_slanted_plane_is_found_from_nothing(slanted, views):
+    cameras, pictures, depths = (part[:views] for part in slanted)
     found = match_view(cameras, [[picture_of(p)] for p in pictures], (0.25, 1.0), MatchOptions(), 0)
     inner = seen_by_all(cameras, depths[0], margin=8)
     assert inner.mean() > 0.35
