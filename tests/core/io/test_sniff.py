@@ -69,7 +69,7 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(("content", "extension"), SAMPLES, ids=lambda v: repr(v[:12]) if isinstance(v, bytes) else v)
+@pytest.mark.parametrize(("content", "extension"), SAMPLES, ids=lambda v: repr(v[:4]) if isinstance(v, bytes) else v)
 def test_formats_are_told_apart(content: bytes, extension: str | None) -> None:
     assert sniff(content[:HEAD], len(content)) == extension
 
