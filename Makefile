@@ -8,6 +8,9 @@ TORCH  ?= torch==2.13.0
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.made
 
+# Tests of one file share what they make, so a file stays with one process.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow fuzz lint types bench surfaces compression workflow pictures gpu-check clean
 
@@ -29,10 +32,10 @@ demo: $(STAMP)  ## Photos to a textured mesh: demo/scene.glb and a picture of it
 	$(BIN)/mvgen render demo/scene.glb -o demo/scene.png
 
 test: $(STAMP)  ## Run the fast tests
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
 test-slow: $(STAMP)  ## Run the tests that take longer
-	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+	$(PYTEST) -m "slow and not gpu" $(ARGS)
 
 fuzz: $(STAMP)  ## Read 10,000 damaged files of every format (a quarter of an hour)
 	$(BIN)/python -m tests.fuzz $(ARGS)

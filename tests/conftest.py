@@ -9,3 +9,6 @@ settings.register_profile(
     "mvgen", deadline=None, derandomize=bool(os.environ.get("CI")), suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("mvgen")
+
+# Tests run side by side: threads that wait for each other leave the processor to the others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -196,6 +196,7 @@ def test_same_bytes_for_another_number_of_threads_and_through_a_pipe(done: Done,
     assert list(box.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_points_and_a_camera_model(photos: Path, box: Box) -> None:
     box.ok(photos, "-o", "cloud.ply", "--as", "points", "--save-cameras", "model", *QUICK)
     cloud = load_points(box.folder / "cloud.ply")
@@ -272,6 +273,7 @@ def test_two_photos(photos: Path, box: Box) -> None:
         assert (render_mesh(mesh, camera, 1).alpha > 0).mean() > 0.3
 
 
+@pytest.mark.slow
 def test_a_photo_that_does_not_belong_is_named_and_left_out(photos: Path, box: Box) -> None:
     stranger = box.folder / "holiday.jpg"
     worlds.save_photo(worlds.texture(99, 300, 400), stranger)

@@ -79,6 +79,7 @@ def test_another_option_repeats_only_what_depends_on_it(whole: Box, photos: Path
     assert len(load_mesh(box.folder / "scene.glb").faces) <= 500
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_give_the_same_as_all_at_once(whole: Box, photos: Path, box: Box) -> None:
     """Through folders that hold nothing but files for other tools."""
     box.ok(photos, "-o", "scene", "--stop-after", "stereo", *QUICK)
@@ -200,7 +201,7 @@ def test_added_photos_leave_the_scene_where_it_is(photos: Path, box: Box) -> Non
     assert about[0]["result_from_cameras"] == about[1]["result_from_cameras"]
 
 
-@pytest.mark.parametrize("by", ["photos", "marks"])
+@pytest.mark.parametrize("by", ["photos", pytest.param("marks", marks=pytest.mark.slow)])
 def test_true_size(photos: Path, box: Box, by: str) -> None:
     true = relief.cameras(4)
     ends = [true[0].centre, true[3].centre]
@@ -259,10 +260,7 @@ def test_pictures_of_the_checkpoint_itself_are_kept(whole: Box, photos: Path, bo
     assert {p.name: p.read_bytes() for p in (box.folder / "work" / "images").iterdir()} == before
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["{", "[]", "3", '{"photos": 3}', '{"photos": [{"name": "a"}]}', '{"result_from_cameras": "x"}', '{"units": 7}'],
-)
+@pytest.mark.parametrize("text", ["{", '{"photos": [{"name": "a"}]}', '{"result_from_cameras": "x"}'])
 def test_a_damaged_scene_json_is_named(whole: Box, box: Box, text: str) -> None:
     shutil.copytree(whole.folder / "work", box.folder / "scene", ignore=shutil.ignore_patterns(".mvgen"))
     (box.folder / "scene" / "scene.json").write_text(text)
@@ -283,8 +281,6 @@ def test_what_masks_hide_has_no_depth(photos: Path, box: Box) -> None:
         depth = load_depth(path).depth
         assert not depth[:, :39].any()
         assert (depth[:, 45:] > 0).mean() > 0.3
-    box.ok("scene", "--from", "fusion", "-o", "scene.glb", *QUICK)
-    assert len(load_mesh(box.folder / "scene.glb").faces) > 100
 
 
 def test_photos_without_gps_tell_no_size(photos: Path, box: Box) -> None:

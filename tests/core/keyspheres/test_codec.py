@@ -141,6 +141,7 @@ def test_damage_is_told_and_takes_no_memory():
                     assert error.message
 
 
+@pytest.mark.slow
 def test_the_keyspheres_codec_keeps_a_ball(ball):
     goal = Goal(bytes=700, field=TINY)
     data = codec.encode(ball, goal, 1, 0, Silent())
