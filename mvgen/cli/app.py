@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "decompress": "Compressed meshes back into mesh files",
     "eval": "Measure a result against ground truth",
     "info": "What a file or folder holds",
+    "models": "Network weights: list, download, verify",
 }
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

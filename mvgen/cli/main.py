@@ -42,6 +42,8 @@ def _run(call: Call) -> int:
     outcome = run(task)
     if not outcome.quiet:
         print_report(outcome.report)
+    if outcome.report.answer is not None and call.json != "-":
+        print(outcome.report.answer)
     for error in outcome.report.errors:
         print(explain(error).text, file=sys.stderr, flush=True)
     try:

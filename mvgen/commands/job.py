@@ -37,7 +37,8 @@ class Report:
 
     data: plain values for ``--json`` (numbers, text, lists, dicts, arrays, paths); lines: what a person reads;
     failed: the job was done, but a requirement was missed (exit code 1); errors: of inputs that could not be used while
-    others were (told one by one; the exit code is that of the first).
+    others were (told one by one; the exit code is that of the first); answer: a line that is all the command is asked
+    for, on standard output unless ``--json`` goes there.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Report:
     tables: tuple[Table, ...] = ()
     failed: bool = False
     errors: tuple[MvgenError, ...] = ()
+    answer: str | None = None
 
 
 @dataclass(frozen=True)

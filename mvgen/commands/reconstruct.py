@@ -31,7 +31,7 @@ KINDS = {
     "texture": "mesh",
 }
 ONLY = {"classic": ("sfm", "stereo"), "dust3r": ("predict", "align")}  # stages of one method
-WEIGHTS = "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt on the Hugging Face hub, 2.3 GB, for non-commercial use"
+WEIGHTS = "dust3r-512 (2.3 GB, not for commercial use)"
 
 NO_TREATMENT = (
     "masks.background=none",
@@ -75,7 +75,12 @@ def reconstruct(
         ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="FILE|DIR", help="The network's weights, .pth or safetensors.")
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR|NAME",
+            help="The network's weights: .pth, safetensors, or a downloaded model (mvgen models list).",
+            show_default="the best downloaded",
+        ),
     ] = None,
     surface: Annotated[
         Literal["poisson", "tsdf"],
@@ -281,6 +286,7 @@ def _with_network(
 
     from mvgen.core.dust3r.predict import find_pairs
     from mvgen.core.errors import WeightsError
+    from mvgen.core.models import default_weights, find_weights
 
     if start_from in ONLY["dust3r"]:
         folder = Path(images[0])
@@ -290,9 +296,15 @@ def _with_network(
             return replace(source, predictions=folder)
     if stop_after == "load" or source.scene is not None:
         return source
-    if weights is None:
-        raise WeightsError("--method dust3r needs its network's weights", f"get {WEIGHTS}, and give --weights FILE")
-    return replace(source, weights=job.read(weights, "weights", folder=True))
+    if weights is not None:
+        return replace(source, weights=job.read(find_weights(weights), "weights", folder=True))
+    found = default_weights("dust3r")
+    if found is None:
+        raise WeightsError(
+            "--method dust3r needs its network's weights", f"mvgen models pull {WEIGHTS}, or give --weights FILE"
+        )
+    job.progress.say(f"weights: {found[0]}")
+    return replace(source, weights=found[1])
 
 
 def _check_together(**options: str | None) -> None:

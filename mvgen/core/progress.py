@@ -17,6 +17,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """One line worth reading about a choice that was made (shown with ``-v``)."""
 
+    def say(self, text: str) -> None:
+        """One line for everybody, but for those who asked for quiet."""
+
     def warn(self, text: str) -> None:
         """One line that everybody should read."""
 
@@ -31,6 +34,9 @@ class Silent:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
     def warn(self, text: str) -> None:

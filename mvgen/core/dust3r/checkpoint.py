@@ -7,7 +7,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvgen.core.dust3r.config import NetworkConfig, aliases, config_from, parse_config, tensor_shapes, unused_shapes
+from mvgen.core.dust3r.config import (
+    NetworkConfig,
+    aliases,
+    config_from,
+    config_values,
+    parse_config,
+    tensor_shapes,
+    unused_shapes,
+)
 from mvgen.core.errors import WeightsError
 from mvgen.core.progress import Progress
 from mvgen.core.weights import Checkpoint, open_checkpoint, pick, weights_file
@@ -40,6 +48,24 @@ def load_network(path: Path, progress: Progress, device: str = "cpu") -> Network
         progress.warn(f"{file}: not used: {', '.join(extra[:3])}{more}")
     progress.warn(NOTICE)
     return Network(config, {name: tensor.float().to(device) for name, tensor in tensors.items()})
+
+
+def save_network(path: Path, folder: Path, progress: Progress) -> None:
+    """Write a checkpoint's needed tensors, in float32, as ``model.safetensors`` and ``config.json``.
+
+    Raises what `load_network` does.
+    """
+    from safetensors.torch import save_file
+
+    checkpoint = open_checkpoint(path)
+    try:
+        config = _config(checkpoint)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}", "give the weights of a DUSt3R network") from error
+    tensors, _ = pick(checkpoint, tensor_shapes(config), aliases(config), "a DUSt3R network")
+    progress.warn(NOTICE)
+    folder.joinpath("config.json").write_text(json.dumps(config_values(config), indent=2) + "\n", encoding="utf-8")
+    save_file({name: tensor.float().contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
 
 
 def _config(checkpoint: Checkpoint) -> NetworkConfig:

@@ -102,6 +102,13 @@ def config_from(values: Mapping[str, Any]) -> NetworkConfig:
     return config
 
 
+def config_values(config: NetworkConfig) -> dict[str, Any]:
+    """The constructor's keywords that `config_from` makes the same configuration of."""
+    values = {name: getattr(config, field) for name, field in _NAMES.items()}
+    fixed = {name: allowed[0] for name, allowed in _FIXED.items()}
+    return {**fixed, **values, "img_size": (config.image_size, config.image_size)}
+
+
 def _plain(node: ast.expr) -> Any:
     """A literal; ``inf`` and ``-inf`` too. Raises ValueError for anything that would have to be run."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float, str, type(None))):
