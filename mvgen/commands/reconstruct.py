@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,6 +31,7 @@ KINDS = {
     "texture": "mesh",
 }
 ONLY = {"classic": ("sfm", "stereo"), "dust3r": ("predict", "align")}  # stages of one method
+ENOUGH_PLACED = 0.6  # of the photos; with fewer, auto lets the network try
 WEIGHTS = "dust3r-512 (2.3 GB, not for commercial use)"
 
 NO_TREATMENT = (
@@ -42,7 +43,7 @@ NO_TREATMENT = (
 
 Kind = Literal["mesh", "points", "scene"]
 Stage = Literal["load", "sfm", "stereo", "predict", "align", "fusion", "surface", "texture"]
-Method = Literal["classic", "dust3r"]
+Method = Literal["auto", "classic", "dust3r"]
 
 
 def reconstruct(
@@ -65,13 +66,21 @@ def reconstruct(
         typer.Option(parser=parse_count, metavar="N", help="Most faces of the mesh; viewers like under 100k."),
     ] = 50_000,
     size: Annotated[
-        int, typer.Option(min=64, max=4096, metavar="PIXELS", help="Long side of the depth maps; finer is slower.")
-    ] = 960,
+        int | None,
+        typer.Option(
+            min=64,
+            max=4096,
+            metavar="PIXELS",
+            help="Long side of the depth maps; finer is slower.",
+            show_default="960",
+        ),
+    ] = None,
     method: Annotated[
         Method | None,
         typer.Option(
-            help="classic matches pictures; dust3r, a network, needs weights and copes with few photos far apart.",
-            show_default="classic",
+            help="classic matches pictures; dust3r, a network with weights, copes with few photos far apart. auto: "
+            "dust3r where classic cannot and weights are there.",
+            show_default="auto",
         ),
     ] = None,
     weights: Annotated[
@@ -192,6 +201,7 @@ def reconstruct(
       mvgen reconstruct photos/ -o cloud.ply --as points --save-cameras transforms.json
       mvgen reconstruct photos/ -o scene.glb --checkpoint work/
     """
+    from mvgen.core.models import find_weights
     from mvgen.core.reconstruct import ReconstructOptions, Run
     from mvgen.core.reconstruct import reconstruct as run
     from mvgen.core.stereo.match import usable_device
@@ -203,14 +213,14 @@ def reconstruct(
     _check_together(cameras=cameras, add_to=add_to, intrinsics=intrinsics)
     method = _method(method, start_from, stop_after)
     if method == "dust3r":
-        _refuse_with_dust3r(add_to, scale_by, pairs, mapper)
+        _refuse_with_dust3r(add_to, scale_by, pairs, mapper, size)
     _check_outputs(job, output, kind, format, checkpoint)
     _check_extras(job, last, save_cameras, previews)
     options = apply_settings(
         ReconstructOptions(),
         [
-            f"method={method}",
-            f"stereo.size={size}",
+            f"method={'dust3r' if method == 'dust3r' else 'classic'}",
+            f"stereo.size={size or 960}",
             f"faces={faces}",
             f"texture_size={texture_size or 0}",
             f"surface_from={surface}",
@@ -226,10 +236,15 @@ def reconstruct(
     source = _source(job, inputs, look, cameras, intrinsics, scale_by, marks)
     if method == "dust3r":
         source = _with_network(job, source, images, start_from, stop_after, weights)
-    elif weights is not None:
+    elif weights is not None and method == "classic":
         raise UsageError("--weights: the classic method has none", "add --method dust3r")
+    elif weights is not None:
+        find_weights(weights)
+    undecided = method == "auto" and source.scene is None and last != "load"
     with opened(Path(checkpoint) if checkpoint else job.scratch / "scene") as workspace:
         how = Run(workspace, options, job.seed, job.threads, device, job.progress, memory)
+        if undecided:
+            source, how = _decided(source, how, weights, add_to or scale_by)
         result = run(source, how, _first(start_from), last)
         _write(job, result, how, output, kind, last, format)
         if save_cameras is not None:
@@ -263,11 +278,44 @@ def _method(method: Method | None, start_from: Stage | None, stop_after: Stage |
                 if method not in (None, own):
                     raise UsageError(f"--method {method}: {stage} is a stage of {own}", f"use --method {own}")
                 method = own  # type: ignore[assignment]
-    return method or "classic"
+    return method or "auto"
 
 
-def _refuse_with_dust3r(add_to: str | None, scale_by: str | None, pairs: str, mapper: str) -> None:
+def _decided(source: Source, how: Run, weights: str | None, classic_only: str | None) -> tuple[Source, Run]:
+    """What to go on with, and how: the network where the classic method finds too few cameras and weights are there.
+
+    classic_only: an option that goes with the classic method alone.
+    """
+    from mvgen.core.errors import CannotError
+    from mvgen.core.models import default_weights, find_weights
+    from mvgen.core.reconstruct import reconstruct as run
+
+    failure, placed = None, 0.0
+    try:
+        verdicts = run(source, how, "load", "sfm").verdicts
+        placed = sum(v.registered for v in verdicts) / len(verdicts)
+        why = f"only {placed:.0%} of the photos could be placed"
+    except CannotError as error:
+        failure, why = error, error.message
+    if placed >= ENOUGH_PLACED:
+        how.progress.note(
+            "method: classic, which placed enough photos" + ("; --weights is not needed" if weights else "")
+        )
+        return source, how
+    found = default_weights("dust3r") if weights is None else (weights, find_weights(weights))
+    if found is not None and classic_only is None:
+        how.progress.say(f"method: dust3r with {found[0]}, as {why}")
+        return replace(source, weights=found[1]), replace(how, options=replace(how.options, method="dust3r"))
+    if failure is not None and classic_only is None:
+        failure.hint = f"{failure.hint}; or get the network that copes with more: mvgen models pull {WEIGHTS}"
+    if failure is not None:
+        raise failure
+    return source, how
+
+
+def _refuse_with_dust3r(add_to: str | None, scale_by: str | None, pairs: str, mapper: str, size: int | None) -> None:
     given = {
+        "--size": size,
         "--add-to": add_to,
         "--scale-by": scale_by,
         "--pairs": pairs != "auto",
@@ -275,15 +323,16 @@ def _refuse_with_dust3r(add_to: str | None, scale_by: str | None, pairs: str, ma
     }
     for name, value in given.items():
         if value:
-            raise UsageError(f"{name}: not with --method dust3r", "leave it out; pairs are --set dust3r.graph=complete")
+            raise UsageError(
+                f"{name}: not with --method dust3r",
+                "leave it out; see --set dust3r.graph for pairs, dust3r.image_size for size",
+            )
 
 
 def _with_network(
     job: Job, source: Source, images: list[str], start_from: Stage | None, stop_after: Stage | None, weights: str | None
 ) -> Source:
     """The source with a network, or with files of pairs where these are what to begin with."""
-    from dataclasses import replace
-
     from mvgen.core.dust3r.predict import find_pairs
     from mvgen.core.errors import WeightsError
     from mvgen.core.models import default_weights, find_weights

@@ -90,6 +90,16 @@ def test_one_photo_is_shown_beside_itself(scene: Path, weights: Path, box: Box) 
     ]
 
 
+def test_auto_takes_the_network_where_the_classic_method_cannot(weights: Path, box: Box) -> None:
+    relief.photograph(box.folder / "one", 1)
+    ran = box.run("one", "-o", "p.ply", "--as", "points")
+    assert ran.returncode == 1 and "mvgen models pull dust3r-512" in ran.stderr.decode()
+    shutil.copyfile(weights, box.folder / "tiny.pth")
+    ran = box.ok("one", "-o", "s", "--as", "scene", "--weights", "tiny.pth", "--set", "dust3r.min_confidence=0")
+    assert "method: dust3r with tiny.pth, as " in ran.stderr.decode()
+    assert (box.folder / "s" / "pairs" / "pair_0000_0001.npz").is_file()
+
+
 def test_one_photo_of_perfect_predictions_becomes_points(box: Box, tmp_path: Path) -> None:
     relief.photograph(tmp_path / "one" / "images", 1)
     write_pairs(tmp_path / "one" / "pairs", relief.cameras(1) * 2, Caster(relief.relief()), 256)
@@ -110,7 +120,9 @@ def test_what_cannot_be_is_refused_in_one_line(scene: Path, weights: Path, box: 
         (["scene/images", "--method", "dust3r", "-o", "x.glb"], 4, "needs its network's weights"),
         (["scene/images", "--method", "dust3r", "--weights", "bad.pth", "-o", "x.glb"], 4, "bad.pth"),
         (["scene/images", "--method", "dust3r", "--weights", "none.pth", "-o", "x.glb"], 3, "none.pth"),
-        (["scene/images", "--weights", "tiny.pth", "-o", "x.glb"], 2, "the classic method has none"),
+        (["scene/images", "--method", "classic", "--weights", "tiny.pth", "-o", "x.glb"], 2, "has none"),
+        (["scene/images", "--weights", "dust3r-224", "-o", "x.glb"], 4, "dust3r-224: is not on this machine"),
+        (["scene/images", "--method", "dust3r", "--size", "300", "-o", "x.glb"], 2, "--size"),
         (["scene/images", "--method", "classic", "--stop-after", "align", "-o", "x"], 2, "a stage of dust3r"),
         (["scene", "--from", "predict", "--scale-by", "a,b=1m", "-o", "x.glb"], 2, "--scale-by"),
         (["none", "--from", "align", "-o", "x.glb"], 3, "no predictions"),
