@@ -447,7 +447,7 @@ def predict_stage(source: Source, run: Run, key: str) -> dict[str, Any]:
         images = [network_picture(read_image(p.path), fit_photo(p.width, p.height, size)) for p in pictures]
         images *= 2 if len(images) == 1 else 1  # one photo is shown beside itself
         pairs = both_ways(pair_graph(len(images), options.graph))
-        predict_pairs(network, images, pairs, work, run.progress, options.batch)
+        predict_pairs(network, images, pairs, work, run.progress, options.batch, options.precision)
     draft = workspace.fresh("draft")
     work.replace(draft / "pairs")
     workspace.install(draft)

@@ -13,7 +13,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.dust3r.align import Alignment, AlignOptions, Prediction
 from mvgen.core.dust3r.pairs import Pair
 from mvgen.core.dust3r.pictures import SHORT_SIDE, Fit, fit_mask, fit_photo
-from mvgen.core.dust3r.predict import load_pair
+from mvgen.core.dust3r.predict import Precision, load_pair
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import PointCloud
 from mvgen.core.io.images import read_mask
@@ -30,7 +30,7 @@ class Dust3rOptions:
     """graph: which photos are shown together (see `pairs.pair_graph`); batch: pairs decoded at a time; image_size:
     longer side of the network's pictures, 0 for the size it was trained at; min_confidence: raw confidence (1 is none)
     under which a pixel is not believed; clean: leave out what no second photo confirms, within agreement of the depth;
-    share_lens: photos of one camera have one focal length."""
+    share_lens: photos of one camera have one focal length; precision: of the network, see `predict.half_precision`."""
 
     graph: str = "complete"
     batch: int = between(4, 1, 1024)
@@ -39,6 +39,7 @@ class Dust3rOptions:
     clean: bool = True
     agreement: float = between(0.03, 0, 1)
     share_lens: bool = True
+    precision: Precision = "auto"
 
 
 def fits_of(found: Sequence[tuple[Pair, Path]], pictures: Sequence[Picture]) -> list[Fit]:

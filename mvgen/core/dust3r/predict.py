@@ -10,21 +10,23 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.dust3r.align import Prediction
 from mvgen.core.dust3r.pairs import Pair
-from mvgen.core.errors import InputError
+from mvgen.core.errors import CannotError, InputError
 from mvgen.core.progress import Progress
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from mvgen.core.dust3r.network import Network
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 LARGEST = 65504.0  # float16
 MOST_PIXELS = 1 << 24  # of a map that is read
 _NAME = re.compile(r"pair_(\d{1,9})_(\d{1,9})\.npz")
@@ -39,10 +41,12 @@ def predict_pairs(
     folder: Path,
     progress: Progress,
     batch: int = 4,
+    precision: Precision = "float32",
 ) -> None:
     """A file for each ordered pair of pictures [3, H, W] in [-1, 1]; files that are there already stay.
 
-    Pairs whose pictures have the same shapes are decoded together, so many at a time.
+    Pairs whose pictures have the same shapes are decoded together, so many at a time. In half precision the heads
+    still compute in float32. Raises CannotError for a precision that the device does not have.
     """
     import torch
 
@@ -54,7 +58,9 @@ def predict_pairs(
     progress.stage("predict", len(needed) + len(pairs))
     progress.advance(len(pairs) - len(todo))
     device = network.weights["enc_norm.weight"].device
-    with torch.inference_mode():
+    half = half_precision(precision, device)
+    progress.note(f"network in {str(half or torch.float32).removeprefix('torch.')}")
+    with torch.inference_mode(), torch.autocast(device.type, half, enabled=half is not None):
         tokens = {}
         for k in needed:
             tokens[k] = encode(network, torch.from_numpy(pictures[k])[None].to(device))
@@ -62,6 +68,30 @@ def predict_pairs(
         for together in _batches(todo, pictures, batch):
             _decode_batch(network, tokens, pictures, together, folder)
             progress.advance(len(together))
+
+
+def half_precision(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """The type that attention and layers compute in where that is not float32.
+
+    auto is bfloat16, or float16, on GPUs, and bfloat16 on CPUs that compute with it. Raises CannotError.
+    """
+    import torch
+
+    on_cpu = device.type == "cpu"
+    has_bfloat16 = _cpu_has_bfloat16() if on_cpu else torch.cuda.is_bf16_supported()
+    if precision == "auto":
+        return torch.bfloat16 if has_bfloat16 else None if on_cpu else torch.float16
+    if precision == "float16" and on_cpu:
+        raise CannotError("float16: is slower than float32 on a CPU", "use --set dust3r.precision=auto")
+    return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for it; without them it is slower than float32."""
+    import torch
+
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask is not None and bool(ask()) for ask in asked)
 
 
 def pair_name(pair: Pair) -> str:

@@ -9,7 +9,7 @@ from mvgen.core.dust3r.config import NetworkConfig, tensor_shapes
 from mvgen.core.dust3r.network import Network, decode, encode
 from mvgen.core.dust3r.pairs import both_ways, pair_graph
 from mvgen.core.dust3r.predict import find_pairs, load_pair, pair_name, predict_pairs, save_pair
-from mvgen.core.errors import InputError
+from mvgen.core.errors import CannotError, InputError
 from mvgen.core.progress import Silent
 from tests.core.dust3r.fill import fill
 
@@ -43,6 +43,16 @@ def test_each_photo_is_encoded_once_and_says_the_same(network, pictures, tmp_pat
         assert np.allclose(found.points_i, first.points[0], rtol=2e-3, atol=1e-3)
         assert np.allclose(found.points_j, second.points[0], rtol=2e-3, atol=1e-3)
         assert np.allclose(found.confidence_j, second.confidence[0], rtol=2e-3)
+
+
+def test_half_precision_says_about_the_same(network, pictures, tmp_path):
+    for precision in ("float32", "bfloat16"):
+        predict_pairs(network, pictures, [(0, 2)], tmp_path / precision, Silent(), precision=precision)
+    whole, half = (load_pair((0, 2), tmp_path / p / pair_name((0, 2))) for p in ("float32", "bfloat16"))
+    apart = np.linalg.norm(whole.points_j.astype(float) - half.points_j.astype(float), axis=-1)
+    assert 0 < np.median(apart) < 0.05 * np.median(np.linalg.norm(whole.points_j.astype(float), axis=-1))
+    with pytest.raises(CannotError, match="float16"):
+        predict_pairs(network, pictures, [(0, 2)], tmp_path / "x", Silent(), precision="float16")
 
 
 def test_finished_pairs_stay(network, pictures, tmp_path):
