@@ -150,7 +150,8 @@ def _split(mesh: Mesh) -> Mesh:
 
 def _pairs(mesh: Mesh, edges: Edges) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sides (3 * face + corner) that belong together: two at an edge of two faces; at crowded edges the neighbours,
-    going around the edge, whose normals point away from each other."""
+    going around the edge, whose normals point away from each other; of the rest, which all face the same way around it,
+    those that lie flattest."""
     order = np.argsort(edges.of, kind="stable")
     starts = np.searchsorted(edges.of[order], np.arange(len(edges.count)))
     plain = starts[edges.count == 2]
@@ -167,7 +168,20 @@ def _pairs(mesh: Mesh, edges: Edges) -> tuple[NDArray[np.int64], NDArray[np.int6
             one.append(sides[found])
             two.append(np.roll(sides, -1)[found])
             sides = np.delete(sides, np.r_[found, (found + 1) % len(sides)])
+        while len(sides) > 1:
+            a, b = _flattest(_angles(mesh, edges.ends[edge], sides))
+            one.append(sides[[a]])
+            two.append(sides[[b]])
+            sides = np.delete(sides, [a, b])
     return np.concatenate(one), np.concatenate(two)
+
+
+def _flattest(angles: NDArray[np.float64]) -> tuple[int, int]:
+    """The two faces about an edge that come nearest to one plane, of their angles [n]."""
+    apart = np.abs(angles[:, None] - angles)
+    bend = np.abs(np.pi - apart)
+    a, b = np.unravel_index(bend.argmin(), bend.shape)
+    return int(a), int(b)
 
 
 def _angles(mesh: Mesh, ends: NDArray[np.int64], sides: NDArray[np.int64]) -> NDArray[np.float64]:

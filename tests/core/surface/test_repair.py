@@ -129,6 +129,15 @@ def test_three_faces_at_an_edge_are_parted():
     assert done.crowded_edges == 1 and found.crowded_edges == 0 and len(fixed.faces) == 3
 
 
+def test_of_three_faces_turned_the_same_way_the_flattest_two_stay_joined():
+    vertices = np.array([[0.0, 0, 0], [1, 0, 0], [0.5, 1, 0.1], [0.5, -1, 0], [0.5, 0.2, 1]])
+    mended, report = repair(Mesh(vertices, np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4]], np.int32)))
+    assert report.crowded_edges == 1 and topology(mended, welded=True).components == 2
+    parts = [set(map(tuple, mended.vertices[face])) for face in mended.faces]
+    assert len(parts[0] & parts[1]) == 2 and len({tuple(f) for f in mended.faces}) == 3
+    assert set(mended.faces[0]) & set(mended.faces[1]) and not set(mended.faces[0]) & set(mended.faces[2])
+
+
 def test_a_one_sided_strip_is_told_and_left():
     fixed, done = repair(moebius())
     assert done.one_sided == len(fixed.faces) == 48
