@@ -52,11 +52,12 @@ class Sound:
 
 
 def kinds() -> list[str]:
-    from mvgen.core.compress.codec import candidates
+    from mvgen.core.compress.codec import CODECS, candidates
     from tests.core.io.test_damage import KINDS
 
     packed = [f"mks-{codec.name}-{shape}" for codec in candidates("auto") for shape in MKS]
-    return [*packed, *KINDS]
+    fields = [f"mks-{codec.name}-closed" for codec in CODECS if codec.field]
+    return [*packed, *fields, *KINDS]
 
 
 @cache
@@ -76,11 +77,13 @@ def sound(kind: str) -> Sound:
 def packed_mesh(codec: str, shape: str) -> bytes:
     """A small mesh by one codec."""
     from mvgen.core.compress.auto import compress
-    from mvgen.core.compress.codec import CODECS, Goal
+    from mvgen.core.compress.codec import CODECS, FieldSettings, Goal
     from mvgen.core.progress import Silent
 
-    option = next(c.option for c in CODECS if c.name == codec)
-    return compress(small_mesh(shape), Goal(mean=0.002), option, 1, 0, Silent(), only=codec).data
+    made = next(c for c in CODECS if c.name == codec)
+    small = FieldSettings(width=8, layers=2, samples=6000)
+    goal = Goal(bytes=900, field=small) if made.field else Goal(mean=0.002)
+    return compress(small_mesh(shape), goal, made.option, 1, 0, Silent(), only=codec).data
 
 
 def small_mesh(shape: str) -> Any:

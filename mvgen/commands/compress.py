@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mvgen.core.keyspheres.spheres import Spheres
 
 DEFAULT_MEAN = 0.0005  # of the diagonal, where no goal is given
-FIELDS = ("keyspheres",)
+FIELDS = ("keyspheres", "sdf")
+SPHERES = ("--spheres", "--spheres-file", "--paper", "--latent", "--checkpoint")  # for keyspheres alone
 CSV = "results.csv"
 COLUMNS = (
     "input",
@@ -70,10 +71,10 @@ def compress(
     ],
     output: Output,
     codec: Annotated[
-        Literal["auto", "surface", "mesh", "keyspheres"],
+        Literal["auto", "surface", "mesh", "keyspheres", "sdf"],
         typer.Option(
             help="surface makes new faces, mesh keeps those there are; auto tries both and keeps the best. keyspheres "
-            "trains a network and remeshes."
+            "and sdf train a network and remesh; sdf is much the closer."
         ),
     ] = "auto",
     target_size: Annotated[
@@ -109,10 +110,12 @@ def compress(
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=2, max=256, metavar="N", help="Units of a layer.", show_default="32"),
+        typer.Option(
+            min=2, max=256, metavar="N", help="Units of a layer.", show_default="32; with sdf by the size of the file"
+        ),
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(min=1, max=14, metavar="N", help="Hidden layers.", show_default="6")
+        int | None, typer.Option(min=1, max=14, metavar="N", help="Hidden layers.", show_default="6; 4 with sdf")
     ] = None,
     samples: Annotated[
         Any,
@@ -139,8 +142,8 @@ def compress(
     largest. They are measured after decoding. A goal that is not reached is told, nothing is written, and the exit
     code is 1. Several inputs, or a folder, go to a folder with a table, results.csv.
 
-    The surface codec makes new vertices and faces. Vertex colours are kept; normals are not. The codec keyspheres
-    keeps a field, not the mesh: decompressing draws its surface anew, closed and without colours.
+    The surface codec makes new vertices and faces. Vertex colours are kept; normals are not. The codecs keyspheres
+    and sdf keep a field, not the mesh: decompressing draws its surface anew, closed and without colours.
 
     Examples:
       mvgen compress bunny.obj -o bunny.mks
@@ -200,11 +203,14 @@ def _field(
         "--width": width,
         "--layers": layers,
         "--samples": samples,
+        "--paper": paper,
+        "--latent": latent,
+        "--checkpoint": checkpoint,
     }
-    published = {"--paper": paper, "--latent": latent, "--checkpoint": checkpoint}
-    for name, value in (given | published).items():
-        if value and codec not in (("keyspheres",) if name in published else FIELDS):
-            raise UsageError(f"{name} is of no use to --codec {codec}", "it is for --codec keyspheres")
+    for name, value in given.items():
+        fitting = ("keyspheres",) if name in SPHERES else FIELDS
+        if value and codec not in fitting:
+            raise UsageError(f"{name} is of no use to --codec {codec}", f"it is for --codec {' or '.join(fitting)}")
     if (latent or checkpoint) and not paper:
         raise UsageError("--latent and --checkpoint are for --paper", "add --paper")
     if spheres is not None and spheres_file is not None:

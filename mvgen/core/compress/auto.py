@@ -15,6 +15,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 
 _DOUBTS = 6  # standard errors that a mean is kept below its bound by
+_MANY, _UNEVEN, _FINE = 1 << 20, 1 << 12, 256  # what takes as many bytes as the counts of a field or more
 _ROUNDS = 4  # in which an error that is still too large is asked for anew
 _MEASURE_SEED = 0x6D6B73  # so that what is reported does not depend on the points that a search used
 
@@ -68,19 +69,22 @@ def compress(
     head = Head(0, frame, 0.0, 0.0, False, len(shape.vertices), len(shape.faces), (0.0, 0.0, 0.0), source_bytes)
     results: list[Result] = []
     tried: dict[str, str] = {}
+    hints: list[str | None] = []
     for codec in codecs:
         progress.stage(codec.name)
         try:
             found = _one(codec, source, head, goal, effort, seed, progress)
         except CannotError as error:
             tried[codec.name] = error.message
+            hints.append(error.hint)
             progress.note(f"{codec.name}: {error.message}")
             continue
         tried[codec.name] = f"{len(found.data)} bytes, mean error {found.errors.mean:.3%}"
         progress.note(f"{codec.name}: {tried[codec.name]}")
         results.append(found)
     if not results:
-        raise CannotError("; ".join(f"{name}: {why}" for name, why in tried.items()), "allow more bytes or error")
+        hint = hints[0] if len(hints) == 1 else "allow more bytes or error"
+        raise CannotError("; ".join(f"{name}: {why}" for name, why in tried.items()), hint)
     best = _best(results, goal)
     return replace(best, mesh=best.mesh.moved(frame.world_from_frame), tried=tried)
 
@@ -93,7 +97,8 @@ def met(errors: Errors, goal: Goal) -> bool:
 
 def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, seed: int, progress: Progress) -> Result:
     """What one codec makes of the goal, asked anew with tighter bounds while its errors are too large."""
-    inner = replace(goal, bytes=None if goal.bytes is None else goal.bytes - _overhead(head, goal.bytes))
+    beside = replace(head, vertices=_MANY, faces=2 * _MANY + _UNEVEN, resolution=_FINE) if codec.field else head
+    inner = replace(goal, bytes=None if goal.bytes is None else goal.bytes - _overhead(beside, goal.bytes))
     if inner.bytes is not None and inner.bytes < 1:
         raise CannotError(f"{goal.bytes} bytes are fewer than the file needs beside the mesh", "allow more")
     for _ in range(_ROUNDS):

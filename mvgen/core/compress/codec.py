@@ -110,6 +110,7 @@ CODECS: Final = (
     Codec("surface", 1, "mvgen.core.compress.surface", "surface", keeps=False),
     Codec("mesh", 2, "mvgen.core.compress.mesh", "mesh", keeps=True),
     Codec("keyspheres", 5, "mvgen.core.keyspheres.codec", "keyspheres", keeps=False, field=True),
+    Codec("sdf", 6, "mvgen.core.keyspheres.sdf", "sdf", keeps=False, field=True),
     Codec("draco", 3, "mvgen.core.compress.draco", "surface", keeps=False, package="DracoPy"),
     Codec("draco-mesh", 4, "mvgen.core.compress.draco_mesh", "mesh", keeps=True, package="DracoPy"),
 )

@@ -72,6 +72,12 @@ def pack_rounded(packed: Packed, integers: NDArray[np.int64], exponents: NDArray
     return _head(packed, ROUNDED) + sizes + exponents_code + spheres_code + weights_code
 
 
+def with_pieces(payload: bytes, pieces: int) -> bytes:
+    """The same with another number of pieces."""
+    form, resolution, _, *rest = _HEAD.unpack_from(payload)
+    return _HEAD.pack(form, resolution, min(pieces, 255), *rest) + payload[_HEAD.size :]
+
+
 def unpack(payload: bytes) -> Packed:
     """Raises InputError for bytes that are no network."""
     try:

@@ -250,7 +250,7 @@ def _beyond(leaves: NDArray[np.int64], below: NDArray[np.bool_], seen: NDArray[n
     out = [np.zeros((0, 3), np.int64)]
     for axis in range(3):
         for end, step in ((0, -1), (-1, 1)):
-            side = np.take(below, end, axis + 1).reshape(len(below), -1)
+            side = np.take(below, end, axis + 1).reshape(len(below), (LEAF + 1) ** 2)
             mixed = side.any(1) & ~side.all(1)
             out.append(leaves[mixed] + step * np.eye(3, dtype=np.int64)[axis])
     found = np.unique(np.concatenate(out), axis=0)

@@ -1,0 +1,63 @@
+"""The codec sdf, end to end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from mvgen.core.geometry import Mesh
+from mvgen.core.io.meshes import load_mesh, save_mesh
+from tests.cli.test_keyspheres import ok, run
+
+DATA = os.environ.get("MVGEN_DATA")
+SMALL = ("--codec", "sdf", "--effort", "1", "--samples", "6k", "--width", "8", "--layers", "2")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a ball far from the origin, the same with a hole, and the same with colours."""
+    folder = tmp_path_factory.mktemp("sdf")
+    ball = trimesh.creation.icosphere(3, 2.0)
+    vertices, faces = np.asarray(ball.vertices) + np.array([10, 0, -5]), np.asarray(ball.faces, np.int32)
+    save_mesh(Mesh(vertices, faces), folder / "ball.ply")
+    save_mesh(Mesh(vertices, faces[300:]), folder / "open.ply")
+    save_mesh(Mesh(vertices, faces, colours=np.full((len(vertices), 3), 0.5, np.float32)), folder / "painted.ply")
+    return folder
+
+
+def test_a_mesh_comes_back_in_its_own_place_within_the_size(place: Path) -> None:
+    report = ok(place, "compress", "ball.ply", "-o", "b.mks", "--target-size", "1500", *SMALL)
+    assert report["codec"] == "sdf" and report["bytes"] <= 1500 and report["mean_error"] < 1e-3
+    found = ok(place, "decompress", "b.mks", "-o", "b.ply", "--resolution", 40)
+    mesh = load_mesh(place / "b.ply")
+    assert np.allclose(mesh.bounds, [[8, -2, -7], [12, 2, -3]], atol=0.02) and found["faces"] == len(mesh.faces)
+    radius = np.linalg.norm(mesh.vertices - [10, 0, -5], axis=1)
+    assert np.abs(radius - 2).max() < 0.03
+    listed = ok(place, "decompress", "b.mks", "--list")["files"][0]
+    assert listed["codec"] == "sdf" and listed["resolution"] == 192 and listed["faces"] > found["faces"]
+
+
+@pytest.mark.parametrize(("name", "word"), [("open.ply", "no inside"), ("painted.ply", "colours")])
+def test_what_it_cannot_hold_is_refused_with_a_way_out(place: Path, name: str, word: str) -> None:
+    done = run(place, "compress", name, "-o", "n.mks", *SMALL)
+    text = done.stderr.decode()
+    assert done.returncode == 1 and word in text and "--codec surface" in text and not (place / "n.mks").exists()
+
+
+@pytest.mark.parametrize("option", [("--spheres", "9"), ("--paper",), ("--latent",)])
+def test_options_of_key_spheres_are_refused(place: Path, option: tuple[str, ...]) -> None:
+    done = run(place, "compress", "ball.ply", "-o", "n.mks", "--codec", "sdf", *option)
+    assert done.returncode == 2 and option[0] in done.stderr.decode() and not (place / "n.mks").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None, reason="MVGEN_DATA is not set")
+@pytest.mark.parametrize("name", ["fish/fish", "goathead/goathead", "skull/skull_low_resolution"])
+def test_real_shapes_in_6000_bytes(tmp_path: Path, name: str) -> None:
+    source = Path(str(DATA)) / "meshes" / f"oded_{name}.obj"
+    report = ok(tmp_path, "compress", source, "-o", "x.mks", "--codec", "sdf", "--target-size", "6k")
+    assert report["bytes"] <= 6000 and report["mean_error"] < 5e-4
