@@ -471,7 +471,7 @@ def align_stage(source: Source, run: Run) -> dict[str, Any]:
 
     aligned = align([pair for pair, _ in found], load, sizes, align_options(twice, fits, options), run.progress)
     run.progress.note(f"predictions differ by {aligned.residual:.2%} of the depth in the median")
-    scene, maps = posed_scene(aligned, fits, pictures, options.min_confidence)
+    scene, maps = posed_scene(aligned, fits, pictures, options)
     if options.clean and len(pictures) > 1:
         around = source_views(scene, FOREIGN_SOURCES)
         confirm = replace(run.options.stereo.confirm, relative=options.agreement, pixels=4.0)

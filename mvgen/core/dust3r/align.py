@@ -82,18 +82,28 @@ def align(
     Only one photo's maps are held at a time. Raises CannotError where photos are not joined by pairs.
     """
     options, progress = options or AlignOptions(), progress or Silent()
-    count = len(sizes)
-    _check_joined(pairs, count)
+    _check_joined(pairs, len(sizes))
     progress.stage("align", 4 * len(pairs))
     samples = [_sample(pairs, load, e, sizes, progress) for e in range(len(pairs))]
     views = _own_views(pairs, samples, sizes, options)
+    cameras = _linked(pairs, samples, views, options, progress)
     for _ in range(2):
-        links = [_link(pairs[e], samples[e], views) for e in range(len(pairs))]
-        cameras = _synchronised(links, count, options)
         views = _joint_views(pairs, samples, views, cameras)
-    links = [_link(pairs[e], samples[e], views) for e in range(len(pairs))]
-    cameras = _synchronised(links, count, options)
+        cameras = _linked(pairs, samples, views, options, progress)
     return _dense(pairs, load, sizes, samples, views, cameras, progress)
+
+
+def _linked(
+    pairs: Sequence[tuple[int, int]],
+    samples: list[_Sampled],
+    views: list[_View],
+    options: AlignOptions,
+    progress: Progress,
+) -> _Cameras:
+    """The cameras that all pairs agree on best, given each photo's map."""
+    cameras = _synchronised([_link(pair, sample, views) for pair, sample in zip(pairs, samples)], len(views), options)
+    progress.note(f"align: pairs are {_disagreement(pairs, samples, views, cameras):.3%} of the depth apart")
+    return cameras
 
 
 # ---------------------------------------------------------------- samples
@@ -267,6 +277,20 @@ def _focal(maps: list[Array], weights: list[Array], sizes: list[tuple[int, int]]
         focal = float((near[:, None] * p * q).sum() / (near[:, None] * q**2).sum())
         near = _reweighted(w, _distances(p - focal * q))
     return float(np.clip(focal, 0.2 * longest, 20 * longest))
+
+
+def _disagreement(
+    pairs: Sequence[tuple[int, int]], samples: list[_Sampled], views: list[_View], cameras: _Cameras
+) -> float:
+    """Median over pairs (i, j) of the median distance between what they say of j and j's own place, over its depth."""
+    errors = []
+    for (i, j), sample in zip(pairs, samples):
+        there = cameras.scales[i] * sample.scale * sample.points_j @ cameras.rotations[i].T + cameras.translations[i]
+        own = cameras.scales[j] * views[j].points @ cameras.rotations[j].T + cameras.translations[j]
+        off = _distances(there - own) / (cameras.scales[j] * views[j].depths)
+        believed = (sample.weights_j > 0) & (views[j].weights > 0)
+        errors.append(float(np.median(off[believed])) if believed.any() else 0.0)
+    return float(np.median(errors))
 
 
 # ---------------------------------------------------------------- pairs of cameras

@@ -29,13 +29,15 @@ SAME = 0.02  # of the depth: two photos see the same point
 class Dust3rOptions:
     """graph: which photos are shown together (see `pairs.pair_graph`); batch: pairs decoded at a time; image_size:
     longer side of the network's pictures, 0 for the size it was trained at; min_confidence: raw confidence (1 is none)
-    under which a pixel is not believed; clean: leave out what no second photo confirms, within agreement of the depth;
-    share_lens: photos of one camera have one focal length; precision: of the network, see `predict.half_precision`."""
+    under which a pixel is not believed; least_sure: the percentage of pixels that are not, where that is more; clean:
+    leave out what no second photo confirms, within agreement of the depth; share_lens: photos of one camera have one
+    focal length; precision: of the network, see `predict.half_precision`."""
 
     graph: str = "complete"
     batch: int = between(4, 1, 1024)
     image_size: int = between(0, 0, 4096)
     min_confidence: float = between(3.0, 0)
+    least_sure: float = between(0.0, 0, 99)
     clean: bool = True
     agreement: float = between(0.03, 0, 1)
     share_lens: bool = True
@@ -98,11 +100,12 @@ def masked(prediction: Prediction, mask_i: Path | None, mask_j: Path | None, fit
 
 
 def posed_scene(
-    alignment: Alignment, fits: Sequence[Fit], pictures: Sequence[Picture], min_confidence: float
+    alignment: Alignment, fits: Sequence[Fit], pictures: Sequence[Picture], options: Dust3rOptions
 ) -> tuple[Scene, list[DepthMap]]:
     """The scene of all pictures, and their depth maps, which span the whole pictures at the network's scale: nothing is
     known where the network's picture was cropped, nor where the confidence is too low."""
     views, maps = [], []
+    least = max(options.min_confidence, _percentile(alignment.confidence, options.least_sure))
     for k, (picture, fit) in enumerate(zip(pictures, fits)):
         width, height = fit.size
         focal = alignment.focals[k]
@@ -110,8 +113,13 @@ def posed_scene(
         pose = np.linalg.inv(alignment.camera_to_world[k])
         camera = Camera(picture.name, picture.width, picture.height, fit.to_photo(seen), pose)
         views.append(View(camera, picture.path, picture.mask))
-        maps.append(_whole_map(alignment, k, fit, camera, min_confidence))
+        maps.append(_whole_map(alignment, k, fit, camera, least))
     return Scene(tuple(views), *_sparse(maps)), maps
+
+
+def _percentile(confidence: Sequence[NDArray[np.float32]], share: float) -> float:
+    """Of the confidence of all photos' pixels that are not masked."""
+    return float(np.percentile(np.concatenate([c[c > 0] for c in confidence]), share)) if share else 0.0
 
 
 def _whole_map(alignment: Alignment, k: int, fit: Fit, camera: Camera, min_confidence: float) -> DepthMap:

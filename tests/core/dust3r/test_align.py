@@ -10,6 +10,7 @@ from mvgen.core.dust3r.align import AlignOptions, Prediction, align, similarity
 from mvgen.core.dust3r.pairs import both_ways, pair_graph
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
+from mvgen.core.progress import Silent
 from mvgen.core.render.orbit import look_at
 from mvgen.core.render.raycast import Caster
 
@@ -143,3 +144,15 @@ def test_similarity_is_found():
     rotation, shift = Rotation.random(random_state=1).as_matrix(), np.array([1.0, -2, 3])
     scale, found, moved = similarity(points, 2.5 * points @ rotation.T + shift, weight)
     assert np.isclose(scale, 2.5) and np.allclose(found, rotation) and np.allclose(moved, shift)
+
+
+def test_each_round_tells_how_far_pairs_are_apart():
+    class Listener(Silent):
+        def note(self, text):
+            notes.append(text)
+
+    notes = []
+    world = World(4, noise=0.05)
+    align(world.pairs, world.predictions.__getitem__, [SIZE[::-1]] * 4, progress=Listener())
+    off = [float(note.split()[3].removesuffix("%")) for note in notes]
+    assert len(off) == 3 and 0 < off[-1] <= off[0] < 20
