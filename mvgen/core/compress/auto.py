@@ -8,7 +8,7 @@ import numpy as np
 
 from mvgen.core.compress.codec import Codec, Goal, candidates
 from mvgen.core.compress.container import Head, Packed, frame_of, pack
-from mvgen.core.compress.measure import Errors, Surface, measure
+from mvgen.core.compress.measure import Errors, Surface, measure, with_proof
 from mvgen.core.compress.prepare import Openness, openness, prepared
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
@@ -22,11 +22,13 @@ _MEASURE_SEED = 0x6D6B73  # so that what is reported does not depend on the poin
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """codec: the one that was taken; data: the file; mesh: what it decodes to, in the source's units; missed: what of
-    the goal it does not reach, in words, or None; tried: for each codec, its bytes and mean error or why it failed."""
+    """codec: the one that was taken; data: the file; payload: what of it the codec made; mesh: what it decodes
+    to, in the source's units; missed: what of the goal it does not reach, in words, or None; tried: for each codec, its
+    bytes and mean error or why it failed or was left out."""
 
     codec: Codec
     data: bytes
+    payload: bytes
     mesh: Mesh
     errors: Errors
     openness: Openness
@@ -72,6 +74,11 @@ def compress(
     hints: list[str | None] = []
     for codec in codecs:
         progress.stage(codec.name)
+        needless = _needless(codec, results, source, goal)
+        if needless is not None:
+            tried[codec.name] = needless
+            progress.note(f"{codec.name}: {needless}")
+            continue
         try:
             found = _one(codec, source, head, goal, effort, seed, progress)
         except CannotError as error:
@@ -85,7 +92,7 @@ def compress(
     if not results:
         hint = hints[0] if len(hints) == 1 else "allow more bytes or error"
         raise CannotError("; ".join(f"{name}: {why}" for name, why in tried.items()), hint)
-    best = _best(results, goal)
+    best = _proved(_best(results, goal), source, head, goal)
     return replace(best, mesh=best.mesh.moved(frame.world_from_frame), tried=tried)
 
 
@@ -93,6 +100,19 @@ def met(errors: Errors, goal: Goal) -> bool:
     """Whether the errors are surely within the goal's."""
     mean = errors.mean + _DOUBTS * errors.doubt
     return (goal.mean is None or mean <= goal.mean) and (goal.maximum is None or errors.maximum <= goal.maximum)
+
+
+def _needless(codec: Codec, results: list[Result], source: _Source, goal: Goal) -> str | None:
+    """Why a codec cannot give more than is there already, or None."""
+    reached = [r for r in results if r.missed is None]
+    if not reached:
+        return None
+    best = _best(reached, goal)
+    if codec.keeps and len(best.mesh.faces) < len(source.mesh.faces):
+        return "left out, as fewer faces serve better"
+    if codec.package is None or codec.load_rival().may_beat(best.mesh, len(best.data), best.errors.mean):
+        return None
+    return "left out, as it takes more bytes for the same"
 
 
 def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, seed: int, progress: Progress) -> Result:
@@ -113,7 +133,21 @@ def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, see
 def _finished(codec: Codec, payload: bytes, source: _Source, head: Head, goal: Goal) -> Result:
     """The file of a payload, its errors measured on what it decodes to."""
     mesh = codec.load().decode(payload)
-    errors = measure(source.surface, Surface(mesh), seed=_MEASURE_SEED)
+    errors = measure(source.surface, Surface(mesh), seed=_MEASURE_SEED, prove=goal.maximum is not None)
+    return _packed(codec, payload, mesh, errors, source, head, goal)
+
+
+def _proved(result: Result, source: _Source, head: Head, goal: Goal) -> Result:
+    """The same with a proof of the largest error."""
+    if result.errors.proved or goal.maximum is not None:
+        return result
+    errors = with_proof(source.surface, Surface(result.mesh), result.errors)
+    return _packed(result.codec, result.payload, result.mesh, errors, source, head, goal)
+
+
+def _packed(
+    codec: Codec, payload: bytes, mesh: Mesh, errors: Errors, source: _Source, head: Head, goal: Goal
+) -> Result:
     a, b, c = (float(side) for side in np.diff(mesh.bounds, axis=0)[0])
     head = replace(
         head,
@@ -129,7 +163,7 @@ def _finished(codec: Codec, payload: bytes, source: _Source, head: Head, goal: G
         resolution=codec.load_field().resolution_of(payload) if codec.field else None,
     )
     data = pack(Packed(head, payload))
-    return Result(codec, data, mesh, errors, source.openness, _missed(data, errors, goal))
+    return Result(codec, data, payload, mesh, errors, source.openness, _missed(data, errors, goal))
 
 
 def _overhead(head: Head, size: int) -> int:

@@ -75,11 +75,17 @@ class Encoder(Protocol):
     def decode(self, payload: bytes) -> Mesh: ...
 
 
+class RivalEncoder(Encoder, Protocol):
+    """The functions of the module of a codec from a package: it takes long, and is tried where it has a chance."""
+
+    def may_beat(self, mesh: Mesh, size: int, mean: float) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Codec:
     """number: its mark in files; option: the value of ``--codec`` that tries it; keeps: whether vertices and faces stay
-    those of the source; package: what must be installed for it beside mvgen; field: a `FieldEncoder`, tried only when
-    it is asked for by name, as it takes long."""
+    those of the source; package: what must be installed for it beside mvgen, a `RivalEncoder`; field: a `FieldEncoder`,
+    tried only when it is asked for by name, as it takes long."""
 
     name: str
     number: int
@@ -101,6 +107,10 @@ class Codec:
         return module
 
     def load_field(self) -> FieldEncoder:
+        module: Any = self.load()
+        return module
+
+    def load_rival(self) -> RivalEncoder:
         module: Any = self.load()
         return module
 

@@ -58,6 +58,13 @@ def encode_whole(mesh: Mesh, goal: Goal, seed: int) -> bytes:
     return found.data
 
 
+def may_beat(mesh: Mesh, size: int, mean: float) -> bool:
+    """Whether Draco may do better than a mesh with a mean error, coded in so many bytes: only if it codes the
+    same faces in fewer where rounding alone gives that error."""
+    bits = int(np.clip(np.floor(np.log2(_GRID_ERROR / max(mean, 1e-9))), _BITS[0], _WHOLE_BITS[-1]))
+    return len(_coded(mesh, bits)) < size
+
+
 def decode(payload: bytes) -> Mesh:
     """Raises InputError."""
     import DracoPy

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mvgen.core.compress.codec import Goal
-from mvgen.core.compress.draco import decode, encode_whole
+from mvgen.core.compress.draco import decode, encode_whole, may_beat
 from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "may_beat"]
 
 
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
-from mvgen.core.nearest import face_normals, point_triangle_distance, sample_surface
+from mvgen.core.nearest import Triangles, face_normals, point_triangle_distance, sample_surface
 
 SAMPLES = 100_000  # on each surface, for what is reported
 _SLACK = 0.02  # a proved maximum is at most so much above a distance that was found,
@@ -34,8 +35,6 @@ class Surface:
     without area."""
 
     def __init__(self, mesh: Mesh):
-        import igl
-
         solid = face_normals(mesh.vertices[mesh.faces])[1] > 0
         if not solid.any():
             raise CannotError("the mesh has no area", "are its faces degenerate?")
@@ -43,13 +42,11 @@ class Surface:
         self.vertices = np.ascontiguousarray(mesh.vertices[used])
         self.faces: NDArray[np.int64] = index.reshape(-1, 3).astype(np.int64)
         self.corners = self.vertices[self.faces]
-        self._tree = igl.AABB()
-        self._tree.init(self.vertices, self.faces)
+        self._triangles = Triangles(self.vertices, self.faces)
 
     def nearest(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Distances [N] of points [N, 3], and the nearest of ``corners`` [N]."""
-        squared, face, _ = self._tree.squared_distance(self.vertices, self.faces, np.ascontiguousarray(points))
-        return np.sqrt(np.maximum(squared, 0)), np.asarray(face, np.int64).reshape(-1)
+        return self._triangles.query(points)[:2]
 
     def sample(self, count: int, seed: int) -> NDArray[np.float64]:
         """[count, 3]: points drawn evenly by area."""
@@ -61,17 +58,26 @@ class Surface:
 def measure(source: Surface, result: Surface, samples: int = SAMPLES, seed: int = 0, prove: bool = True) -> Errors:
     """The distance between two surfaces.
 
-    Without ``prove`` the maximum is the largest over the samples and all vertices.
+    Without ``prove`` the maximum is the largest over the samples and all vertices; `with_proof` makes up for it.
     """
     there = result.nearest(source.sample(samples, seed))[0]
     back = source.nearest(result.sample(samples, seed + 1))[0]
     mean = float((there.mean() + back.mean()) / 2)
     doubt = float(np.hypot(there.std(), back.std()) / 2 / np.sqrt(samples))
     found = max(float(there.max()), float(back.max()))
-    one, proved_one = largest_distance(source, result, found, prove)
+    if prove:
+        return with_proof(source, result, Errors(mean, doubt, found, False))
+    one = largest_distance(source, result, found, prove=False)[0]
+    return Errors(mean, doubt, max(one, largest_distance(result, source, one, prove=False)[0]), False)
+
+
+def with_proof(source: Surface, result: Surface, errors: Errors) -> Errors:
+    """Errors between two surfaces with a proof of their maximum, where one is found."""
+    found = errors.maximum
+    one, proved_one = largest_distance(source, result, found)
     found = max(found, (one - _FLOOR) / (1 + _SLACK))
-    other, proved_other = largest_distance(result, source, found, prove)
-    return Errors(mean, doubt, max(found, one, other), proved_one and proved_other)
+    other, proved_other = largest_distance(result, source, found)
+    return replace(errors, maximum=max(found, one, other), proved=proved_one and proved_other)
 
 
 def mean_distance(source: Surface, result: Surface, samples: int, seed: int) -> float:
@@ -81,10 +87,13 @@ def mean_distance(source: Surface, result: Surface, samples: int, seed: int) -> 
     return float((there.mean() + back.mean()) / 2)
 
 
-def largest_distance(one: Surface, other: Surface, found: float = 0.0, prove: bool = True) -> tuple[float, bool]:
+def largest_distance(
+    one: Surface, other: Surface, found: float = 0.0, prove: bool = True, enough: float = math.inf
+) -> tuple[float, bool]:
     """The largest distance of a point of ``one`` from ``other``, and whether it is a proved bound.
 
-    found: a distance that is known to occur between the two, in either direction; what is below is not looked for.
+    found: a distance that is known to occur between the two, in either direction; what is below is not looked for. One
+    of more than ``enough`` ends the search.
 
     The distance to one triangle is convex, so over a triangle it is largest at a corner. Hence the least over a few
     near triangles of ``other`` of the largest over three corners bounds a triangle of ``one``; where that is more than
@@ -95,7 +104,7 @@ def largest_distance(one: Surface, other: Surface, found: float = 0.0, prove: bo
     while True:
         distance, near = other.nearest(pieces.points)
         best = max(best, float(distance.max()))
-        if not prove:
+        if not prove or best > enough:
             return best, False
         proved = best * (1 + _SLACK) + _FLOOR
         wide = _middle_bounds(pieces, other) > proved
@@ -110,7 +119,11 @@ def is_within(source: Surface, result: Surface, limit: float) -> bool:
     """Whether no point of either surface is found farther than a limit from the other: quick, as only what may be
     farther is looked at closely."""
     known = max((limit - _FLOOR) / (1 + _SLACK), 0.0)
-    return largest_distance(source, result, known)[0] <= limit and largest_distance(result, source, known)[0] <= limit
+
+    def near(one: Surface, other: Surface) -> bool:
+        return largest_distance(one, other, known, enough=limit)[0] <= limit
+
+    return near(source, result) and near(result, source)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.geometry import Mesh
-from mvgen.core.nearest import face_normals, sample_surface
+from mvgen.core.nearest import Triangles, face_normals, sample_surface
 from mvgen.kernels.surfacefit import add_distances, block_inverse, solve
 
 _PULL = 1e-2  # towards the last position, in mean diagonals of the form
@@ -34,26 +34,15 @@ class Target:
     """The surface to follow."""
 
     def __init__(self, mesh: Mesh, samples: int, rng: np.random.Generator):
-        import igl
-
-        self.mesh = mesh
-        self.vertices = np.ascontiguousarray(mesh.vertices, np.float64)
-        self.faces = np.ascontiguousarray(mesh.faces, np.int64)
         self.points = sample_surface(mesh, samples, rng)[0].points
-        self.tree = igl.AABB()
-        self.tree.init(self.vertices, self.faces)
+        self._triangles = Triangles(mesh.vertices, mesh.faces)
 
     def nearest(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.tree.squared_distance(self.vertices, self.faces, np.ascontiguousarray(points))[2])
+        return self._triangles.query(points)[2]
 
     def errors(self, result: Mesh, probes: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:
         """Mean and largest distance between the surface and another, from probes [N, 3] on it and as many back."""
-        import igl
-
-        faces = np.ascontiguousarray(result.faces, np.int64)
-        tree = igl.AABB()
-        tree.init(result.vertices, faces)
-        there = np.sqrt(np.maximum(tree.squared_distance(result.vertices, faces, probes)[0], 0))
+        there = Triangles(result.vertices, result.faces).query(probes)[0]
         points = sample_surface(result, len(probes), rng)[0].points
         back = np.linalg.norm(points - self.nearest(points), axis=1) if len(points) else np.array([np.inf])
         return float(there.mean() + back.mean()) / 2, float(max(there.max(), back.max()))
@@ -103,17 +92,12 @@ def distance_form(
     target: Target, mesh: Mesh, pattern: Pattern, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Blocks and right-hand side of the mean distance between target and mesh, both ways."""
-    import igl
-
     faces = np.ascontiguousarray(mesh.faces, np.int64)
     corners = mesh.vertices[faces]
     normals = face_normals(corners)[0]
-    tree = igl.AABB()
-    tree.init(mesh.vertices, faces)
     count = min(len(target.points), max(_SAMPLES, _SAMPLES_PER_FACE * len(faces)))
     points = target.points[:count]
-    _, near, closest = tree.squared_distance(mesh.vertices, faces, points)
-    near = np.asarray(near, np.int64).reshape(-1)
+    _, near, closest = Triangles(mesh.vertices, faces).query(points)
     blocks, right = np.zeros((len(pattern.rows), 3, 3)), np.zeros((pattern.count, 3))
     _add(blocks, right, pattern, faces, corners, normals, near, closest, points)
     samples, face = sample_surface(mesh, count, rng)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.compress.measure import Surface, is_within
 from mvgen.core.compress.surface.connectivity import Fans, cut_into_fans
 from mvgen.core.compress.surface.fit import Form, Target, fit, form_at
 from mvgen.core.compress.surface.payload import FRACTION, Coded, Steps, encode_surface, step_at, step_index
@@ -35,6 +36,9 @@ _SHARE = 0.75  # of an allowed error that having few faces takes; the rest is fo
 _FIRST_STEP = 1 / 1500
 _FILLS = 10  # tries of a step
 _CLOSE = 0.004  # of the size: near enough
+_LEAN = 6.0  # bits of a vertex: whole meshes that would have to take less are not tried
+_SHARED = 2  # with at least so many times the faces wanted, a decimation is begun by the first quality
+_ROUGH, _FINE = 6, 2  # steps of the format (32 to each halving) that a search for the coarsest one leaves open
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,16 @@ class Try:
 
 
 class Search:
-    """Tries for one source mesh; decimated and fitted meshes are kept for the next goal."""
+    """Tries for one source mesh and one goal."""
 
     def __init__(self, mesh: Mesh, effort: Effort, seed: int, progress: Progress):
         self.mesh, self.effort, self.seed, self.progress = mesh, effort, seed, progress
         self.target = Target(mesh, effort.samples, np.random.default_rng([seed, 1]))
         self.probes = sample_surface(mesh, effort.probes, np.random.default_rng([seed, 2]))[0].points
-        self.stages = {quality: [mesh] for quality in _QUALITIES}
+        self.tried: dict[tuple[int, float, Steps], Try] = {}  # for one goal of errors
+        self.near: dict[tuple[int, float], bool] = {}  # fitted meshes that keep its largest error before rounding
+        self.surface: Surface | None = None
+        self.stages = {_QUALITIES[0]: [mesh]}
         self.kept: dict[tuple[int, float], Fitted] = {}
         self.error = 0.0  # the last measured mean
         self.maxima: list[float] = []  # all measured so far
@@ -96,7 +103,11 @@ class Search:
         """The least error that is found in so many bytes. Raises CannotError where nothing fits."""
         first = min(max(8, round(2 * 8 * size / _BITS)), len(self.mesh.faces))
         found = self._climb(
-            first, lambda faces: self._fill(faces, _RATIOS[0], size), self._loss, lambda n: max(n // 2, 4)
+            first,
+            lambda faces: self._fill(faces, _RATIOS[0], size),
+            self._loss,
+            lambda n: max(n // 2, 4),
+            lambda _: size,
         )
         if found is None:
             raise CannotError(f"the surface does not fit into {size} bytes", "allow more bytes")
@@ -128,7 +139,11 @@ class Search:
             return len(found.coded.payload)
 
         found = self._climb(
-            first, lambda faces: self._coarsest(faces, _RATIOS[0], mean, maximum), size, lambda n: min(2 * n, whole)
+            first,
+            lambda faces: self._coarsest(faces, _RATIOS[0], mean, maximum),
+            size,
+            lambda n: min(2 * n, whole),
+            size,
         )
         if found is None:
             found = self._coarsest(whole, 1.0, mean, maximum)
@@ -137,9 +152,12 @@ class Search:
         faces, near = found.faces, found.steps
         found = self._other_ratios(found, lambda ratio: self._coarsest(faces, ratio, mean, maximum, near), size)
         ratio, near = found.ratio, found.steps
-        return self._best_of(
+        other = self._best_of(
             found, lambda q: self._coarsest(faces, ratio, mean, maximum, near, q), self._qualities(faces), size
         )
+        best = _QUALITIES[0] if other is found else _QUALITIES[1]
+        last = self._coarsest(faces, ratio, mean, maximum, other.steps, best, _FINE)
+        return other if last is None or size(last) > size(other) else last
 
     def _climb(
         self,
@@ -147,9 +165,11 @@ class Search:
         attempt: Callable[[int], Try | None],
         loss: Callable[[Try], float],
         rescue: Callable[[int], int],
+        room: Callable[[Try], float],
     ) -> Try | None:
-        """The best of several numbers of faces, from one on towards where it gets better. rescue: the number to try
-        after one that cannot reach the goal."""
+        """The best of several numbers of faces, from one on towards where it gets better, and of all faces where they
+        may fit. rescue: the number to try after one that cannot reach the goal; room: bytes beyond which all faces are
+        of no use, once something is found."""
         whole = len(self.mesh.faces)
         tries: dict[int, Try | None] = {}
 
@@ -176,7 +196,11 @@ class Search:
         if between is not None:
             look(between)
         fitting = [t for t in tries.values() if t is not None]
-        return min(fitting, key=loss) if fitting else None
+        if not fitting:
+            return None
+        if 8 * room(min(fitting, key=loss)) >= _LEAN * len(self.mesh.vertices):
+            look(whole)
+        return min((t for t in tries.values() if t is not None), key=loss)
 
     def _other_ratios(self, found: Try, attempt: Callable[[float], Try | None], loss: Callable[[Try], float]) -> Try:
         """The best ratio of the steps: from the one tried on towards where it gets better."""
@@ -216,17 +240,22 @@ class Search:
         maximum: float | None,
         near: Steps | None = None,
         quality: float = _QUALITIES[0],
+        open_steps: int = _ROUGH,
     ) -> Try | None:
-        """The coarsest steps with errors within these, for a number of faces."""
+        """The coarsest steps with errors within these, for a number of faces; sure to be so within ``open_steps``."""
         fitted = self.fitted(faces, quality)
+        if maximum is not None and not self._may_keep(faces, quality, maximum):
+            return None
         finest = step_index(0.0)
         guess = near.normal if near is not None else min(6 * (mean or math.inf), (maximum or math.inf))
         low, high, index = -1, finest + 1, step_index(guess)  # known to be too coarse, known to be fine enough
         best: Try | None = None
-        while high - low > 2:
+        while high - low > open_steps:
             index = min(max(index, low + 1), high - 1)
-            coded = fitted.code(step_at(index, ratio), 0.0)
-            found = self._measured(coded, faces, ratio, step_at(index, ratio))
+            key = (faces, quality, step_at(index, ratio))
+            if key not in self.tried:
+                self.tried[key] = self._measured(fitted.code(key[2], 0.0), faces, ratio, key[2], mean, maximum)
+            found = self.tried[key]
             if found.mean <= (mean or math.inf) and found.maximum <= (maximum or math.inf):
                 high, best = index, found
                 index = (low + high) // 2 if low >= 0 else high - 16
@@ -272,15 +301,41 @@ class Search:
         """What a bit is worth in the form's units: at the best size, error times size is about level."""
         return worth * self.error / (8 * size)
 
-    def _measured(self, coded: Coded, faces: int, ratio: float, steps: Steps) -> Try:
+    def _measured(
+        self,
+        coded: Coded,
+        faces: int,
+        ratio: float,
+        steps: Steps,
+        most_mean: float | None = None,
+        most: float | None = None,
+    ) -> Try:
+        """A coded mesh with its errors. Where the largest must be kept and seems to be, it is looked at closely, and
+        infinite where it is not."""
         result = Mesh(coded.positions, coded.faces)
         self.error, maximum = self.target.errors(result, self.probes, np.random.default_rng([self.seed, 3]))
         self.maxima.append(maximum)
+        if most is not None and maximum <= most and self.error <= (most_mean or math.inf):
+            maximum = maximum if is_within(self._surface(), Surface(result), 0.999 * most) else math.inf
         self.progress.note(
             f"surface: {len(coded.faces)} faces, step 1/{1 / steps.normal:.0f} x {steps.ratio / 8}, "
             f"{len(coded.payload)} bytes: mean {self.error:.3e}, largest {maximum:.2e}"
         )
         return Try(coded, self.error, maximum, faces, ratio, steps)
+
+    def _may_keep(self, faces: int, quality: float, maximum: float) -> bool:
+        """Whether a fitted mesh keeps a largest error before it is rounded."""
+        key = (faces, quality)
+        if faces < len(self.mesh.faces) and key not in self.near:
+            fans = self.kept[key].fans
+            result = Surface(Mesh(self.kept[key].positions, fans.owners[fans.corners]))
+            self.near[key] = is_within(self._surface(), result, maximum)
+        return self.near.get(key, True)
+
+    def _surface(self) -> Surface:
+        if self.surface is None:
+            self.surface = Surface(self.mesh)
+        return self.surface
 
     def fitted(self, faces: int, quality: float = _QUALITIES[0]) -> Fitted:
         """The source with about so many faces, its vertices fitted to it."""
@@ -305,6 +360,9 @@ class Search:
 
     def _decimated(self, faces: int, quality: float) -> Mesh:
         """About so many faces by quadric edge collapse (Garland & Heckbert 1997), a tenth less at a time."""
+        if quality not in self.stages:
+            first = self.stages[_QUALITIES[0]]
+            self.stages[quality] = [s for s in first if s is self.mesh or len(s.faces) >= _SHARED * faces]
         stages = self.stages[quality]
         while True:
             last = stages[-1]
