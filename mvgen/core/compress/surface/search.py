@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.compress.measure import Surface, is_within
+from mvgen.core.compress.measure import Surface, is_within, largest_distance
 from mvgen.core.compress.surface.connectivity import Fans, cut_into_fans
 from mvgen.core.compress.surface.fit import Form, Target, fit, form_at
 from mvgen.core.compress.surface.payload import FRACTION, Coded, Steps, encode_surface, step_at, step_index
@@ -38,6 +38,7 @@ _FILLS = 10  # tries of a step
 _CLOSE = 0.004  # of the size: near enough
 _LEAN = 6.0  # bits of a vertex: whole meshes that would have to take less are not tried
 _SHARED = 2  # with at least so many times the faces wanted, a decimation is begun by the first quality
+_MORE_FACES, _FINER = (1.0, 1.3, 1.7, 2.5), (0, 6, 12, 24)  # where the largest error is not kept everywhere
 _ROUGH, _FINE = 6, 2  # steps of the format (32 to each halving) that a search for the coarsest one leaves open
 
 
@@ -92,8 +93,7 @@ class Search:
         self.target = Target(mesh, effort.samples, np.random.default_rng([seed, 1]))
         self.probes = sample_surface(mesh, effort.probes, np.random.default_rng([seed, 2]))[0].points
         self.tried: dict[tuple[int, float, Steps], Try] = {}  # for one goal of errors
-        self.near: dict[tuple[int, float], bool] = {}  # fitted meshes that keep its largest error before rounding
-        self.surface: Surface | None = None
+        self.surface: Surface | None = None  # for a largest error
         self.stages = {_QUALITIES[0]: [mesh]}
         self.kept: dict[tuple[int, float], Fitted] = {}
         self.error = 0.0  # the last measured mean
@@ -157,7 +157,27 @@ class Search:
         )
         best = _QUALITIES[0] if other is found else _QUALITIES[1]
         last = self._coarsest(faces, ratio, mean, maximum, other.steps, best, _FINE)
-        return other if last is None or size(last) > size(other) else last
+        found = other if last is None or size(last) > size(other) else last
+        return found if maximum is None else self._kept(found, best, maximum)
+
+    def _kept(self, found: Try, quality: float, maximum: float) -> Try:
+        """What was found, or as little finer or of more faces as keeps the largest error everywhere. Raises
+        CannotError where nothing does."""
+        whole = len(self.mesh.faces)
+        index = step_index(found.steps.normal)
+        for times in _MORE_FACES:
+            faces = min(round(times * found.faces), whole)
+            for finer in _FINER:
+                steps = step_at(index + finer, found.ratio)
+                other = found
+                if faces != found.faces or finer:
+                    other = self._measured(self.fitted(faces, quality).code(steps, 0.0), faces, found.ratio, steps)
+                if other.maximum <= maximum and self._is_within(other, maximum):
+                    return other
+            if faces == whole:
+                break
+        steps = step_at(step_index(maximum), 1.0)  # no vertex is farther than 0.87 steps
+        return self._measured(self.fitted(whole).code(steps, 0.0), whole, 1.0, steps)
 
     def _climb(
         self,
@@ -244,8 +264,6 @@ class Search:
     ) -> Try | None:
         """The coarsest steps with errors within these, for a number of faces; sure to be so within ``open_steps``."""
         fitted = self.fitted(faces, quality)
-        if maximum is not None and not self._may_keep(faces, quality, maximum):
-            return None
         finest = step_index(0.0)
         guess = near.normal if near is not None else min(6 * (mean or math.inf), (maximum or math.inf))
         low, high, index = -1, finest + 1, step_index(guess)  # known to be too coarse, known to be fine enough
@@ -310,32 +328,27 @@ class Search:
         most_mean: float | None = None,
         most: float | None = None,
     ) -> Try:
-        """A coded mesh with its errors. Where the largest must be kept and seems to be, it is looked at closely, and
-        infinite where it is not."""
+        """A coded mesh with its errors. Where the largest must be kept and seems to be, vertices are looked at too."""
         result = Mesh(coded.positions, coded.faces)
         self.error, maximum = self.target.errors(result, self.probes, np.random.default_rng([self.seed, 3]))
         self.maxima.append(maximum)
         if most is not None and maximum <= most and self.error <= (most_mean or math.inf):
-            maximum = maximum if is_within(self._surface(), Surface(result), 0.999 * most) else math.inf
+            maximum = max(maximum, self._largest(Surface(result), most))
         self.progress.note(
             f"surface: {len(coded.faces)} faces, step 1/{1 / steps.normal:.0f} x {steps.ratio / 8}, "
             f"{len(coded.payload)} bytes: mean {self.error:.3e}, largest {maximum:.2e}"
         )
         return Try(coded, self.error, maximum, faces, ratio, steps)
 
-    def _may_keep(self, faces: int, quality: float, maximum: float) -> bool:
-        """Whether a fitted mesh keeps a largest error before it is rounded."""
-        key = (faces, quality)
-        if faces < len(self.mesh.faces) and key not in self.near:
-            fans = self.kept[key].fans
-            result = Surface(Mesh(self.kept[key].positions, fans.owners[fans.corners]))
-            self.near[key] = is_within(self._surface(), result, maximum)
-        return self.near.get(key, True)
+    def _is_within(self, found: Try, maximum: float) -> bool:
+        self.surface = self.surface or Surface(self.mesh)
+        return is_within(self.surface, Surface(Mesh(found.coded.positions, found.coded.faces)), 0.999 * maximum)
 
-    def _surface(self) -> Surface:
-        if self.surface is None:
-            self.surface = Surface(self.mesh)
-        return self.surface
+    def _largest(self, result: Surface, most: float) -> float:
+        """The largest distance of a vertex of either surface from the other."""
+        self.surface = self.surface or Surface(self.mesh)
+        there = largest_distance(self.surface, result, prove=False)[0]
+        return max(there, largest_distance(result, self.surface, prove=False)[0]) if there <= most else there
 
     def fitted(self, faces: int, quality: float = _QUALITIES[0]) -> Fitted:
         """The source with about so many faces, its vertices fitted to it."""
