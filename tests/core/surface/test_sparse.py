@@ -145,6 +145,16 @@ def test_a_surface_that_leaves_the_bounds_is_open_there():
     assert euler(mesh) == 1
 
 
+def test_a_surface_that_ends_at_a_side_without_whole_leaves():
+    normal, place = np.array([0.189, -0.198, 0.962]), np.array([-0.967, 0.627, 0.826])
+
+    def plane(points):
+        return (points - place) @ normal
+
+    for nodes in range(9, 14):
+        assert_equal(extract(plane, BOX, nodes), dense(plane, nodes))
+
+
 def test_nothing_is_found_where_nothing_is():
     for lipschitz in (1.0, None):
         assert len(extract(lambda p: np.ones(len(p)), BOX, 30, lipschitz=lipschitz).faces) == 0
