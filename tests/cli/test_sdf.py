@@ -29,6 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_mesh_comes_back_in_its_own_place_within_the_size(place: Path) -> None:
     report = ok(place, "compress", "ball.ply", "-o", "b.mks", "--target-size", "1500", *SMALL)
     assert report["codec"] == "sdf" and report["bytes"] <= 1500 and report["mean_error"] < 1e-3

@@ -80,6 +80,9 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     size = size_for(goal)
     rng = np.random.default_rng(seed)
     trunk = _trunk(normal, box_of(shape.vertices), size, settings)
+    room = max(round(len(trunk.network.theta) * _BITS / 8) + 80, round(0.1 * size))
+    if room > min(size - _LEAST_ROOM, 0xFFFF):
+        raise CannotError(f"{size} bytes are too few for this network", "allow more bytes, or give --width")
     progress.stage("samples")
     distance = Distance(shape)
     points = near_points(shape, trunk.bounds, settings.samples or _SAMPLES * effort, rng)
@@ -89,7 +92,6 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     more = round(_FINE * steps)
     progress.stage("train", steps + more)
     learnt = learn(trunk, lesson, steps, _RATE, rng, progress)
-    room = max(round(len(learnt.theta) * _BITS / 8) + 80, round(0.1 * size))
     network = learn_rounded(trunk, learnt, lesson, room, more, _FINE * _RATE, rng, progress)
     progress.stage("corrections")
     surface = sample_surface(shape, _ON_SURFACE, rng)[0].points

@@ -10,11 +10,11 @@ import pytest
 import trimesh
 
 from mvgen.core.compress.codec import FieldSettings, Goal
-from mvgen.core.compress.measure import Surface, measure
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres import sdf
-from mvgen.core.keyspheres.latents import MOST_CELLS, decode_values, encode_values, grids_of, regions_of
+from mvgen.core.keyspheres.corrections import Task, choose
+from mvgen.core.keyspheres.latents import MOST_CELLS, Corrected, decode_values, encode_values, grids_of, regions_of
 from mvgen.core.progress import Silent
 from mvgen.core.surface.simplify import face_parts
 
@@ -44,16 +44,18 @@ def test_the_size_is_met_and_used_and_the_bytes_repeat(made):
     goal = Goal(bytes=600, field=FieldSettings(width=8, layers=2, samples=3000))
     one, other = (sdf.encode(dumbbell(), goal, 1, 0, Silent()) for _ in range(2))
     assert one == other and len(one) <= 600
-    with pytest.raises(CannotError, match="too few"):
-        sdf.encode(dumbbell(), Goal(bytes=150, field=TINY), 1, 0, Silent())
+    for size, width in ((150, 8), (10**7, 256)):
+        wide = FieldSettings(width=width, layers=14, samples=3000)
+        with pytest.raises(CannotError, match="too few"):
+            sdf.encode(dumbbell(), Goal(bytes=size, field=wide), 1, 0, Silent())
 
 
 def test_corrections_mend_what_the_network_leaves(made):
-    whole, truth = sdf.decode(made, 64), Surface(dumbbell())
+    whole, truth = sdf.decode(made, 64), sdf.Distance(dumbbell())
     packed = sdf._unpacked(made).packed
     bare = sdf.surface_of(packed.network, packed.bounds, 64, 2, 2)
     bare = Mesh(packed.normal.back(bare.vertices), bare.faces)
-    after, before = (measure(truth, Surface(mesh), seed=0).mean for mesh in (whole, bare))
+    after, before = (truth.unsigned(mesh.vertices).mean() for mesh in (whole, bare))
     assert after < 1.2e-3 and after < 0.6 * before
     assert len(np.unique(face_parts(whole))) == 2 and sdf.resolution_of(made) == sdf.RESOLUTION
 
@@ -95,6 +97,25 @@ def test_integers_follow_from_the_network_and_the_code(made):
     integers = [np.random.default_rng(2).integers(-3, 4, len(grid.nodes)) for grid in grids]
     found = decode_values(encode_values(grids, integers), grids)
     assert all(np.array_equal(a, b) for a, b in zip(found, integers))
+
+
+def test_more_bytes_leave_less_error(made):
+    packed = sdf._unpacked(made).packed
+    regions = regions_of(packed.network, packed.box, 8)
+    grids = grids_of(packed.network, packed.box, regions, np.ones(regions.count, bool), 2)
+    mesh = dumbbell()
+    points = np.random.default_rng(3).uniform(-0.9, 0.9, (40_000, 3))
+    true = sdf.Distance(Mesh(packed.normal.to(mesh.vertices), mesh.faces))(points)
+    near = np.abs(true) < 0.05
+    rest = true[near] - packed.network(points[near])
+    task = Task.of(grids, points[near], rest, np.ones(near.sum()))
+    found = [choose(task, 2e-3, size) for size in (60, 150, 400)]
+    assert [len(c.data) <= size for c, size in zip(found, (60, 150, 400))] == [True] * 3
+    errors = [np.abs(rest).mean(), *(c.error for c in found)]
+    assert errors == sorted(errors, reverse=True) and errors[3] < 0.5 * errors[0]
+    values = [v * np.float32(2e-3) for v in found[2].integers]
+    left = np.abs(true[near] - Corrected(packed.network, grids, [v.astype(np.float32) for v in values])(points[near]))
+    assert abs(left.mean() - errors[3]) < 1e-5
 
 
 def test_what_has_no_inside_has_colours_or_spheres_is_refused():
