@@ -13,17 +13,22 @@ Half-edge 3 f + k of the coded mesh runs from corner k of face f to the next; fa
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mvgen.kernels.jit import exact_kernel
 from mvgen.kernels.rangecoder import (
     OVERFLOW,
     POSITION,
     READING,
+    WHOLE,
     code_adaptive,
     code_gamma,
     code_mixed,
     code_raw,
+    fresh_models,
 )
 
 # What a run of `code_surface` ends with.
@@ -31,23 +36,39 @@ DONE, DAMAGED, NO_ROOM, TOO_LONG = 0, 1, 2, 3
 
 ACTIVE, BORDER, GONE = 0, 1, 2  # states of half-edges on the loops
 
+# Columns of the table of half-edges: the vertex at its start, the next and the one before on its loop, the other side,
+# the state, its place among those on loops; what is on the stack; the source's half-edge of ours, and the reverse.
+START, NEXT, BEFORE, TWIN, STATE, PLACE, STACK, OUTER, LOCAL = range(9)
+COLUMNS = 9
+# Counters: faces and vertices so far, half-edges on loops, size of the stack, work done at splits, the source's next
+# face and the first vertex of the last piece.
+FACES, MET, LISTED, TOP, SPENT, SEED, LAST = range(7)
+# What a writer knows of the face beyond a gate: the source's half-edges, the fan and the vertex; answers to symbols.
+T_GATE, T_TO, T_FROM, T_FAN, T_VERTEX, T_ENDS, T_NEW, T_CLOSE, T_RIGHT, T_BOTH = range(10)
+# How a face is joined: with a new vertex, to its neighbours on the loop, or to a vertex elsewhere.
+NEW, LEFT, RIGHT, BOTH, LOOP = range(5)
+
 # Layout of a signed integer's models under one context: its class in unary, its sign, two bits below the leading one.
 MAX_SIZE = 30
 SIGN = MAX_SIZE
 MANTISSA = MAX_SIZE + 1
 NODES = MANTISSA + 2 * (MAX_SIZE + 1)
-INPUTS = 6  # contexts that are mixed
+INPUTS = WHOLE(6)  # contexts that are mixed
 LEVELS = 24  # classes of each context
 COMPONENTS = 3
 INT_MODELS = COMPONENTS * INPUTS * LEVELS * LEVELS * NODES
 INT_SETS = COMPONENTS * NODES
 
 # Symbols of connectivity.
-S_BORDER, S_NEW, S_CLOSE, S_RIGHT, S_BOTH, S_REPEAT = range(6)
+S_BORDER, S_NEW, S_CLOSE, S_RIGHT, S_BOTH, S_REPEAT = (WHOLE(k) for k in range(6))
 SYMBOLS = 6
-SYMBOL_INPUTS = 5
+SYMBOL_INPUTS = WHOLE(5)
 SYMBOL_CONTEXTS = 1024
 SYMBOL_MODELS = SYMBOLS * SYMBOL_INPUTS * SYMBOL_CONTEXTS
+
+# Where the models of plain numbers begin: of repeats, first positions, later ones, ranks.
+P_REPEAT, P_FIRST, P_LATER, P_RANK = (WHOLE(128 * k) for k in (0, 1, 2, 4))
+PLAIN_MODELS = 8 * 128
 
 WORK = 2_000_000_000  # distances that a run may take at splits
 FAR = 8.0  # positions beyond are damage
@@ -59,6 +80,90 @@ FIRST_DOUBT = 0.02  # of its factors, as variances
 
 FIRST_WEIGHT = 17000  # of each context of integers, in units of 2^-16
 FIRST_SYMBOL_WEIGHT = 28000  # likewise of symbols
+
+
+class Source(NamedTuple):
+    """What a writer codes; a reader has empty arrays.
+
+    corners [F, 3]: the fan of each corner; twins [3 F]: the half-edge on the other side, or -1; owners: the vertex of
+    each fan; goals [V, 3]: wanted positions; indptr, indices, blocks: the vertices' quadratic form, or indptr [1].
+    """
+
+    corners: NDArray[np.int32]
+    twins: NDArray[np.int32]
+    owners: NDArray[np.int32]
+    goals: NDArray[np.float64]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    blocks: NDArray[np.float64]
+
+
+class Output(NamedTuple):
+    """What comes out: faces [F, 3]; pos [V, 3]; context [V, 3]: vertices that a vertex was predicted from, or -1; and
+    for a writer order [V]: the source's vertex."""
+
+    faces: NDArray[np.int32]
+    pos: NDArray[np.float64]
+    order: NDArray[np.int32]
+    context: NDArray[np.int32]
+
+
+class Models(NamedTuple):
+    """Models of integers, symbols and plain numbers, weights of their mixing, and which are asked."""
+
+    integers: NDArray[np.int64]
+    mixing: NDArray[np.int64]
+    symbols: NDArray[np.int64]
+    symbol_mixing: NDArray[np.int64]
+    plain: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    contexts: NDArray[np.int64]
+
+
+class Growth(NamedTuple):
+    """The coded part: half-edges (see the columns), those on loops, counters, sizes of the offsets [V, 3], what a
+    writer knows, corners and cell of a first face; and of the source number [V]: ours of its vertices or -1, which fans
+    were met, and offsets from the goals [V, 3]."""
+
+    net: NDArray[np.int32]
+    alive: NDArray[np.int32]
+    counters: NDArray[np.int64]
+    mags: NDArray[np.int16]
+    told: NDArray[np.int64]
+    corner: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    number: NDArray[np.int32]
+    fan_met: NDArray[np.bool_]
+    drift: NDArray[np.float64]
+
+
+class Gate(NamedTuple):
+    """The shape around a gate (see `look`), the linear predictors, and scales [2]: its length and the scale."""
+
+    near: NDArray[np.int64]
+    frame: NDArray[np.float64]
+    coordinates: NDArray[np.float64]
+    features: NDArray[np.float64]
+    guess: NDArray[np.float64]
+    point: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    gain: NDArray[np.float64]
+
+
+class Choice(NamedTuple):
+    """What a writer weighs for a new vertex, and chosen [3]: its integers."""
+
+    wanted: NDArray[np.float64]
+    turned: NDArray[np.float64]
+    metric: NDArray[np.float64]
+    pull: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+    big: NDArray[np.float64]
+    right: NDArray[np.float64]
+    solved: NDArray[np.float64]
+    chosen: NDArray[np.int64]
 
 
 @exact_kernel
@@ -260,10 +365,11 @@ def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots):
 
 
 @exact_kernel
-def eliminate(matrix, right):
-    """Solve matrix [n, n] x = right [n, m], the first overwritten, for a positive definite matrix."""
-    size, many = right.shape
-    right = right.copy()
+def eliminate(matrix, right, size, many, solved):
+    """Solve matrix [size, size] x = right [size, many], the first overwritten, for a positive definite matrix."""
+    for k in range(size):
+        for j in range(many):
+            solved[k, j] = right[k, j]
     for k in range(size):
         pivot = max(matrix[k, k], 1e-300)
         for i in range(k + 1, size):
@@ -272,69 +378,88 @@ def eliminate(matrix, right):
                 for j in range(k + 1, size):
                     matrix[i, j] -= factor * matrix[k, j]
                 for j in range(many):
-                    right[i, j] -= factor * right[k, j]
+                    solved[i, j] -= factor * solved[k, j]
     for k in range(size - 1, -1, -1):
         pivot = max(matrix[k, k], 1e-300)
         for j in range(many):
-            total = right[k, j]
+            total = solved[k, j]
             for i in range(k + 1, size):
-                total -= matrix[k, i] * right[i, j]
-            right[k, j] = total / pivot
-    return right
+                total -= matrix[k, i] * solved[i, j]
+            solved[k, j] = total / pivot
 
 
 @exact_kernel
-def feedback(i, indptr, indices, blocks, drift, coded, metric, pull):
-    """The 3x3 form that an offset of vertex i is judged by once its uncoded neighbours follow, and the offset that
-    makes up for those of its coded neighbours."""
+def feedback(i, source, number, drift, choice):
+    """Written to choice: the 3x3 metric that an offset of vertex i is judged by once its uncoded neighbours follow, and
+    the pull, which makes up for the offsets of its coded neighbours."""
+    indptr, indices, blocks, metric, pull = source.indptr, source.indices, source.blocks, choice.metric, choice.pull
+    big, right, solved = choice.big, choice.right, choice.solved
     start, end = indptr[i], indptr[i + 1]
     free = 0
     for e in range(start, end):
-        if indices[e] != i and not coded[indices[e]]:
+        if indices[e] != i and number[indices[e]] < 0:
             free += 1
     size = 3 * free
-    big = np.zeros((size, size))
-    rhs = np.zeros((size, 4))
-    force = np.zeros(3)
+    for r in range(size):
+        for c in range(size):
+            big[r, c] = 0.0
+        for c in range(4):
+            right[r, c] = 0.0
+    for r in range(3):
+        pull[r] = 0.0
     slot = 0
     for e in range(start, end):
         j = indices[e]
         if j == i:
-            metric[:, :] = blocks[e]
-        elif coded[j]:
             for r in range(3):
                 for c in range(3):
-                    force[r] += blocks[e, r, c] * drift[j, c]
+                    metric[r, c] = blocks[e, r, c]
+        elif number[j] >= 0:
+            for r in range(3):
+                for c in range(3):
+                    pull[r] += blocks[e, r, c] * drift[j, c]
         else:
             for r in range(3):
                 for c in range(3):
-                    rhs[3 * slot + c, r] = blocks[e, r, c]
-            for g in range(indptr[j], indptr[j + 1]):
-                other = indices[g]
-                if coded[other]:
-                    for r in range(3):
-                        for c in range(3):
-                            rhs[3 * slot + r, 3] += blocks[g, r, c] * drift[other, c]
-                else:
-                    second = 0
-                    for h in range(start, end):
-                        if indices[h] == other and other != i:
-                            for r in range(3):
-                                for c in range(3):
-                                    big[3 * slot + r, 3 * second + c] = blocks[g, r, c]
-                        if indices[h] != i and not coded[indices[h]]:
-                            second += 1
+                    right[3 * slot + c, r] = blocks[e, r, c]
+            gather(i, indptr[j], indptr[j + 1], slot, source, number, drift, choice)
             slot += 1
     if free:
-        solved = eliminate(big, rhs)
+        eliminate(big, right, size, 4, solved)
         for r in range(3):
             for m in range(size):
-                force[r] -= rhs[m, r] * solved[m, 3]
+                pull[r] -= right[m, r] * solved[m, 3]
                 for c in range(3):
-                    metric[r, c] -= rhs[m, r] * solved[m, c]
-    whole = np.zeros((3, 1))
-    whole[:, 0] = force
-    pull[:] = -eliminate(metric.copy(), whole)[:, 0]
+                    metric[r, c] -= right[m, r] * solved[m, c]
+    for r in range(3):
+        right[r, 0] = pull[r]
+        for c in range(3):
+            big[r, c] = metric[r, c]
+    eliminate(big, right, 3, 1, solved)
+    for r in range(3):
+        pull[r] = -solved[r, 0]
+
+
+@exact_kernel
+def gather(i, first, last, slot, source, number, drift, choice):
+    """The row of an uncoded neighbour of vertex i, with blocks from first to last: pulls of coded vertices, and blocks
+    of the other uncoded neighbours."""
+    indptr, indices, blocks = source.indptr, source.indices, source.blocks
+    for g in range(first, last):
+        other = indices[g]
+        if number[other] >= 0:
+            for r in range(3):
+                for c in range(3):
+                    choice.right[3 * slot + r, 3] += blocks[g, r, c] * drift[other, c]
+            continue
+        second = 0
+        for h in range(indptr[i], indptr[i + 1]):
+            if indices[h] == other and other != i:
+                for r in range(3):
+                    for c in range(3):
+                        choice.big[3 * slot + r, 3 * second + c] = blocks[g, r, c]
+            if indices[h] != i and number[indices[h]] < 0:
+                second += 1
 
 
 @exact_kernel
@@ -352,13 +477,15 @@ def height(weights, features, along, out):
 
 
 @exact_kernel
-def look(pos, a, b, near, weights, frame, coordinates, features, guess, point):
+def look(pos, a, b, gate):
     """What the shape around a gate says of the vertex beyond.
 
     near [5]: the inner face's third vertex, the next ones on the loop, those beyond the inner face or -1. Written are
-    the frame, the coordinates [5, 3] of near in it, features, the guessed coordinates over the scale, and the guessed
-    point. Returns the gate's length and the scale.
+    the frame, the coordinates [5, 3] of near in it, features, the guessed coordinates over the scale, the guessed
+    point, and the scales.
     """
+    near, weights, frame, coordinates = gate.near, gate.weights, gate.frame, gate.coordinates
+    features, guess = gate.features, gate.guess
     length = frame_of(pos, a, b, near[0], frame)
     for k in range(5):
         if near[k] >= 0:
@@ -385,8 +512,8 @@ def look(pos, a, b, near, weights, frame, coordinates, features, guess, point):
             guess[c] = -0.75 * coordinates[0, c] / scale
     guess[2] = height(weights, features, guess[0], guess[1])
     for c in range(3):
-        point[c] = frame[0, c] + scale * (guess[0] * frame[1, c] + guess[1] * frame[2, c] + guess[2] * frame[3, c])
-    return length, scale
+        gate.point[c] = frame[0, c] + scale * (guess[0] * frame[1, c] + guess[1] * frame[2, c] + guess[2] * frame[3, c])
+    gate.scales[0], gate.scales[1] = length, scale
 
 
 @exact_kernel
@@ -404,11 +531,12 @@ def symbol_contexts(pos, a, b, p, q, frame, point, scale, step, flags, contexts)
 
 
 @exact_kernel
-def choose(
-    goals, vertex, pull, metric, rate, sizes, frame, weights, features, guess, scale, steps, wanted, turned, chosen
-):
+def choose(goals, vertex, rate, gate, steps, choice):
     """Integers for the offset of a vertex from its guess (writing): those of the least metric [3, 3] of the error, plus
     rate for each bit that they are thought to cost, among the nearest few. sizes [3]: of integers nearby."""
+    frame, weights, features, guess, scale = gate.frame, gate.weights, gate.features, gate.guess, gate.scales[1]
+    pull, metric, sizes = choice.pull, choice.metric, choice.sizes
+    wanted, turned, chosen = choice.wanted, choice.turned, choice.chosen
     for r in range(3):
         for k in range(3):
             total = 0.0
@@ -468,11 +596,11 @@ def cost_of(value, size):
 
 
 @exact_kernel
-def code_offset(
-    coder, data, models, mixing, a, b, near, c, length, scale, steps, coordinates, mags, chosen, contexts, slots
-):
+def code_offset(coder, data, models, a, b, c, gate, steps, mags, chosen):
     """The three integers of a new vertex c."""
-    o, p, q = near[0], near[1], near[2]
+    contexts, coordinates = models.contexts, gate.coordinates
+    length, scale = gate.scales[0], gate.scales[1]
+    o, p, q = gate.near[0], gate.near[1], gate.near[2]
     size_class = min(log_ratio(scale, steps[2]) // 3, LEVELS - 1)
     bend = 0.0
     for k in range(1, 5):
@@ -491,7 +619,7 @@ def code_offset(
         contexts[5] = 0
         for i in range(INPUTS):
             contexts[i] = ((k * INPUTS + i) * LEVELS * LEVELS + contexts[i]) * NODES
-        chosen[k] = code_integer(coder, data, models, mixing, k, contexts, chosen[k], slots)
+        chosen[k] = code_integer(coder, data, models.integers, models.mixing, k, contexts, chosen[k], models.slots)
         mags[c, k] = log_size(chosen[k])
         if k == 0:
             m0 = min(mags[c, k] // 4, LEVELS - 1)
@@ -509,31 +637,31 @@ def code_whole(coder, data, models, base, value):
 
 
 @exact_kernel
-def rank_of(pos, org, state, prv, alive, listed, a, b, point, target):
+def rank_of(pos, net, alive, listed, a, b, point, target):
     """How many vertices on the loops come before a half-edge's start by distance from the guessed point."""
-    own = distance2(pos, org[target], point[0], point[1], point[2])
+    own = distance2(pos, net[target, START], point[0], point[1], point[2])
     rank = 0
     for k in range(listed):
         m = alive[k]
-        if org[m] in (a, b) or (state[m] != ACTIVE and state[prv[m]] != ACTIVE):
+        if net[m, START] in (a, b) or (net[m, STATE] != ACTIVE and net[net[m, BEFORE], STATE] != ACTIVE):
             continue
-        d = distance2(pos, org[m], point[0], point[1], point[2])
+        d = distance2(pos, net[m, START], point[0], point[1], point[2])
         if d < own or (d == own and m < target):
             rank += 1
     return rank
 
 
 @exact_kernel
-def at_rank(pos, org, state, prv, alive, listed, a, b, point, rank):
+def at_rank(pos, net, alive, listed, a, b, point, rank):
     """The half-edge of a rank, or -1."""
     least, last = -1.0, -1
     for _ in range(rank + 1):
         best, found = np.inf, -1
         for k in range(listed):
             i = alive[k]
-            if org[i] in (a, b) or (state[i] != ACTIVE and state[prv[i]] != ACTIVE):
+            if net[i, START] in (a, b) or (net[i, STATE] != ACTIVE and net[net[i, BEFORE], STATE] != ACTIVE):
                 continue
-            d = distance2(pos, org[i], point[0], point[1], point[2])
+            d = distance2(pos, net[i, START], point[0], point[1], point[2])
             if d < least or (d == least and i <= last):
                 continue
             if d < best or (d == best and i < found):
@@ -545,406 +673,489 @@ def at_rank(pos, org, state, prv, alive, listed, a, b, point, rank):
 
 
 @exact_kernel
-def across(twins, local, nxt, g1, g2):
+def across(twins, net, g1, g2):
     """The half-edge on a loop that starts at the third corner of the source's face with the half-edges g1 (to that
     corner) and g2 (from it), in the gap that the face lies in; -1 if there is none (writing)."""
     turn = g2
     while twins[turn] >= 0:
         t = twins[turn]
-        if local[t] >= 0:
-            return nxt[local[t]]
+        if net[t, LOCAL] >= 0:
+            return net[net[t, LOCAL], NEXT]
         turn = 3 * (t // 3) + (t + 1) % 3
     turn = g1
     while twins[turn] >= 0:
         t = twins[turn]
-        if local[t] >= 0:
-            return local[t]
+        if net[t, LOCAL] >= 0:
+            return net[t, LOCAL]
         turn = 3 * (t // 3) + (t + 2) % 3
     return -1
 
 
-@exact_kernel
 def code_surface(
-    coder,
-    data,
-    count,  # faces
-    borders,  # whether faces may end at a border
-    repeats,  # whether a vertex may be met by several fans
-    steps,  # [3] of the offsets: along and outwards, normal
-    source,  # [F, 3] fan of each corner (writing)
-    twins,  # [3 F] the half-edge on the other side, or -1 (writing)
-    owners,  # [fans] vertex of each fan (writing)
-    goals,  # [V, 3] wanted positions (writing)
-    indptr,  # of the vertices' quadratic form, or [0] for none (writing)
-    indices,
-    blocks,
-    faces,  # [F, 3] out
-    pos,  # [V, 3] out
-    order,  # [V] out: the source's vertex (writing)
-    rate,  # of a bit, in the form's units (writing)
-    context,  # [V, 3] out: vertices that a vertex was predicted from, or -1
-):
-    reading = coder[READING] != 0
-    vertices = len(pos)
-    guided = len(indptr) > 1
-    halves = 3 * count
-    org = np.zeros(halves, np.int32)
-    nxt = np.zeros(halves, np.int32)
-    prv = np.zeros(halves, np.int32)
-    twin = np.full(halves, -1, np.int32)
-    state = np.zeros(halves, np.int8)
-    alive = np.zeros(halves, np.int32)
-    where = np.zeros(halves, np.int32)
-    stack = np.zeros(halves + 3, np.int32)
-    mags = np.zeros((vertices, 3), np.int16)
-    outer = np.zeros(halves if not reading else 1, np.int32)  # the source's half-edge of ours
-    local = np.full(halves if not reading else 1, -1, np.int32)  # and the other way round
-    fan_met = np.zeros(len(owners), np.bool_)
-    number = np.full(len(goals), -1, np.int32)
-    coded = np.zeros(len(goals), np.bool_)
-    drift = np.zeros((len(goals), 3))
-    models = np.full(INT_MODELS + SYMBOL_MODELS + 8 * 128, np.int64(1) << 39)
-    raw_models = models[INT_MODELS + SYMBOL_MODELS :]
-    symbol_models = models[INT_MODELS : INT_MODELS + SYMBOL_MODELS]
+    coder: NDArray[np.int64],
+    data: NDArray[np.uint8],
+    borders: bool,
+    repeats: bool,
+    steps: NDArray[np.float64],
+    source: Source,
+    out: Output,
+    rate: float,
+) -> int:
+    """Code all faces of ``out`` and their vertices; how it ended (DONE, ...).
+
+    borders: whether faces may end at one; repeats: whether a vertex may be met by several fans; steps [3] of the
+    offsets: along and outwards, normal; rate: of a bit, in the form's units (writing).
+    """
+    state: int = _code_pieces(
+        coder, data, borders, repeats, steps, source, out, float(rate), _models(), _growth(source, out), _gate(),
+        _choice(source),
+    )  # fmt: skip
+    return state
+
+
+def _models() -> Models:
     mixing = np.full((INT_SETS, INPUTS), FIRST_WEIGHT, np.int64)
     symbol_mixing = np.full((SYMBOLS, SYMBOL_INPUTS), FIRST_SYMBOL_WEIGHT, np.int64)
-    slots = np.zeros(16, np.int64)
-    contexts = np.zeros(16, np.int64)
-    frame = np.zeros((4, 3))
-    coordinates = np.zeros((6, 3))
-    features = np.zeros((3, FEATURES))
+    integers, symbols, plain = (fresh_models(int(n)) for n in (INT_MODELS, SYMBOL_MODELS, PLAIN_MODELS))
+    return Models(integers, mixing, symbols, symbol_mixing, plain, np.zeros(16, np.int64), np.zeros(16, np.int64))
+
+
+def _growth(source: Source, out: Output) -> Growth:
+    halves, vertices = 3 * len(out.faces), len(source.goals)
+    net = np.zeros((halves + 3, COLUMNS), np.int32)
+    net[:, TWIN] = net[:, LOCAL] = -1
+    return Growth(
+        net=net,
+        alive=np.zeros(halves, np.int32),
+        counters=np.zeros(7, np.int64),
+        mags=np.zeros((len(out.pos), 3), np.int16),
+        told=np.zeros(10, np.int64),
+        corner=np.zeros(3, np.int64),
+        cell=np.zeros(3, np.int64),
+        number=np.full(vertices, -1, np.int32),
+        fan_met=np.zeros(len(source.owners), np.bool_),
+        drift=np.zeros((vertices, 3)),
+    )
+
+
+def _gate() -> Gate:
     weights = np.zeros((3, FEATURES))
-    weights[0, 0] = -0.75
-    weights[1, 0] = -0.75
-    inverse = np.zeros((3, FEATURES, FEATURES))
-    for c in range(3):
-        for k in range(FEATURES):
-            inverse[c, k, k] = FIRST_DOUBT
-    gain = np.zeros(FEATURES)
-    near = np.zeros(5, np.int64)
-    point = np.zeros(3)
-    guess = np.zeros(3)
-    wanted = np.zeros(3)
-    local_c = np.zeros(3)
-    sizes = np.ones(3)
-    chosen = np.zeros(3, np.int64)
-    metric = np.zeros((3, 3))
-    turned = np.zeros((3, 3))
-    pull = np.zeros(3)
-    corner = np.zeros(3, np.int32)
-    cell = np.zeros(3, np.int64)  # of the last piece's first vertex
-    done, met, listed, top, work, seed, last = 0, 0, 0, 0, 0, 0, 0
+    weights[:2, 0] = -0.75
+    return Gate(
+        near=np.zeros(5, np.int64),
+        frame=np.zeros((4, 3)),
+        coordinates=np.zeros((6, 3)),
+        features=np.zeros((3, FEATURES)),
+        guess=np.zeros(3),
+        point=np.zeros(3),
+        scales=np.zeros(2),
+        weights=weights,
+        inverse=np.tile(FIRST_DOUBT * np.eye(FEATURES), (3, 1, 1)),
+        gain=np.zeros(FEATURES),
+    )
 
-    while done < count:
-        if coder[OVERFLOW]:
-            return NO_ROOM, met
-        if reading and coder[POSITION] > len(data) + 7:
-            return DAMAGED, met
-        # a new piece: its first face
-        if not reading:
-            while local[3 * seed] >= 0:
-                seed += 1
-        for k in range(3):
-            fan, vertex, again = 0, 0, 0
-            if not reading:
-                fan = source[seed, k]
-                vertex = owners[fan]
-                fan_met[fan] = True
-                again = 1 if number[vertex] >= 0 else 0
-            if repeats:
-                again = code_adaptive(coder, data, raw_models, 0, again)
-            if again:
-                bits = 0
-                while (met >> bits) > 0:
-                    bits += 1
-                v = code_raw(coder, data, number[vertex] if not reading else 0, bits)
-                if v >= met:
-                    return DAMAGED, met
-                corner[k] = v
+
+def _choice(source: Source) -> Choice:
+    most = 3 * max(int(np.diff(source.indptr).max(initial=0)), 1)
+    three: Any = [np.zeros((3, 3)) for _ in range(2)]
+    return Choice(
+        wanted=np.zeros(3),
+        turned=three[0],
+        metric=three[1],
+        pull=np.zeros(3),
+        sizes=np.ones(3),
+        big=np.zeros((most, most)),
+        right=np.zeros((most, 4)),
+        solved=np.zeros((most, 4)),
+        chosen=np.zeros(3, np.int64),
+    )
+
+
+@exact_kernel
+def _code_pieces(coder, data, borders, repeats, steps, source, out, rate, models, growth, gate, choice):
+    """Piece by piece: a first face, then outwards from gate to gate, the last one first."""
+    net, counters, count = growth.net, growth.counters, len(out.faces)
+    while counters[FACES] < count:
+        state = _sound(coder, data)
+        if state == DONE:
+            state = _first_face(coder, data, repeats, steps, source, out, models, growth)
+        if state != DONE:
+            return state
+        while counters[TOP] > 0 and counters[FACES] < count:
+            counters[TOP] -= 1
+            h = net[counters[TOP], STACK]
+            if net[h, STATE] != ACTIVE:
                 continue
-            if met >= vertices:
-                return DAMAGED, met
-            v = met
-            met += 1
-            for c in range(3):
-                base = 0.0 if k == 0 else pos[corner[k - 1], c]
-                value = 0
-                if not reading:
-                    value = np.int64(np.rint((goals[vertex, c] - base) / steps[2]))
-                    if k == 0:
-                        value -= cell[c]
-                sized = code_whole(coder, data, raw_models, 128 if k == 0 else 256, value)
-                if k == 0:
-                    cell[c] += sized
-                    sized = cell[c]
-                pos[v, c] = base + sized * steps[2]
-                if not abs(pos[v, c]) < FAR:
-                    return DAMAGED, met
-                context[v, c] = corner[k - 1] if k > 0 else (last if v > 0 else -1)
-                mags[v, c] = 24
-            if not reading:
-                number[vertex] = v
-                order[v] = vertex
-                coded[vertex] = True
-                for c in range(3):
-                    drift[vertex, c] = pos[v, c] - goals[vertex, c]
-            corner[k] = v
-        last = corner[0]
-        listed = 0
-        for k in range(3):
-            h = 3 * done + k
-            org[h] = corner[k]
-            faces[done, k] = corner[k]
-            nxt[h] = 3 * done + (k + 1) % 3
-            prv[h] = 3 * done + (k + 2) % 3
-            state[h] = ACTIVE
-            alive[listed] = h
-            where[h] = listed
-            listed += 1
-            stack[top] = h
-            top += 1
-            if not reading:
-                outer[h] = 3 * seed + k
-                local[3 * seed + k] = h
-        done += 1
-
-        while top > 0 and done < count:
-            top -= 1
-            h = stack[top]
-            if state[h] != ACTIVE:
-                continue
-            if coder[OVERFLOW]:
-                return NO_ROOM, met
-            if reading and coder[POSITION] > len(data) + 7:
-                return DAMAGED, met
-            first = 3 * (h // 3)
-            h1, h2 = first + (h + 1) % 3, first + (h + 2) % 3
-            a, b, o = org[h], org[h1], org[h2]
-            before, after = prv[h], nxt[h]
-            p, q = org[before], org[nxt[after]]
-
-            left_open = state[before] == ACTIVE and p != b
-            right_open = state[after] == ACTIVE and q != a
-            near[0], near[1], near[2], near[3], near[4] = o, p, q, -1, -1
-            if twin[h2] >= 0:
-                near[3] = org[third(twin[h2])]
-            if twin[h1] >= 0:
-                near[4] = org[third(twin[h1])]
-            flags = (1 if left_open else 0) + (2 if right_open else 0)
-            length, scale = look(pos, a, b, near, weights, frame, coordinates, features, guess, point)
-            symbol_contexts(pos, a, b, p, q, frame, point, scale, steps[2], flags, contexts)
-
-            # what the outer face is
-            g, c_fan, c_vertex = 0, 0, 0
-            ends, fresh, closes, right, both = 0, 0, 0, 0, 0
-            g1, g2 = 0, 0
-            if not reading:
-                g = twins[outer[h]]
-                ends = 1 if g < 0 else 0
-                if not ends:
-                    g1 = 3 * (g // 3) + (g + 1) % 3  # a -> c
-                    g2 = 3 * (g // 3) + (g + 2) % 3  # c -> b
-                    c_fan = source[g // 3, (g + 2) % 3]
-                    c_vertex = owners[c_fan]
-                    fresh = 0 if fan_met[c_fan] else 1
-                    is_left = 1 if left_open and twins[g1] == outer[before] else 0
-                    is_right = 1 if right_open and twins[g2] == outer[after] else 0
-                    closes = max(is_left, is_right)
-                    both = min(is_left, is_right)
-                    right = is_right
-            if borders:
-                ends = code_symbol(coder, data, symbol_models, symbol_mixing, S_BORDER, contexts, ends, slots)
-                if ends:
-                    state[h] = BORDER
-                    continue
-            fresh = code_symbol(coder, data, symbol_models, symbol_mixing, S_NEW, contexts, fresh, slots)
-            met_before = met
-            m = -1
-            if not fresh:
-                if left_open or right_open:
-                    closes = code_symbol(coder, data, symbol_models, symbol_mixing, S_CLOSE, contexts, closes, slots)
-                else:
-                    closes = 0
-                if closes:
-                    if left_open and right_open:
-                        if nxt[after] == before:
-                            both = code_symbol(coder, data, symbol_models, symbol_mixing, S_BOTH, contexts, both, slots)
-                        else:
-                            both = 0
-                        if not both:
-                            right = code_symbol(
-                                coder, data, symbol_models, symbol_mixing, S_RIGHT, contexts, right, slots
-                            )
-                    else:
-                        both, right = 0, 1 if right_open else 0
-                    c = q if right or both else p
-                else:
-                    both, right = 0, 0
-                    # another vertex on a loop, told by its rank by distance from the predicted point
-                    rank = 0
-                    if not reading:
-                        m = across(twins, local, nxt, g1, g2)
-                        if m < 0:
-                            return DAMAGED, met
-                        rank = rank_of(pos, org, state, prv, alive, listed, a, b, point, m)
-                    rank = code_gamma(coder, data, raw_models, 128 * 4, rank)
-                    work += (rank + 1) * listed
-                    if work > WORK:
-                        return TOO_LONG, met
-                    if reading:
-                        m = at_rank(pos, org, state, prv, alive, listed, a, b, point, rank)
-                        if m < 0:
-                            return DAMAGED, met
-                    c = org[m]
-            else:
-                closes, both, right = 0, 0, 0
-                again = 0
-                if repeats:
-                    again = 1 if not reading and number[c_vertex] >= 0 else 0
-                    again = code_symbol(coder, data, symbol_models, symbol_mixing, S_REPEAT, contexts, again, slots)
-                if again:
-                    bits = 0
-                    while (met >> bits) > 0:
-                        bits += 1
-                    c = code_raw(coder, data, number[c_vertex] if not reading else 0, bits)
-                    if c >= met or c in (a, b):
-                        return DAMAGED, met
-                else:
-                    if met >= vertices:
-                        return DAMAGED, met
-                    c = met
-                    met += 1
-            if not reading:
-                fan_met[c_fan] = True
-
-            # where a new vertex is
-            if met > met_before:
-                if not reading:
-                    for k in range(3):
-                        pull[k] = 0.0
-                        average = (mags[a, k] + mags[b, k] + mags[o, k]) // 24
-                        sizes[k] = 0.7 * np.float64(1 << average)
-                        for i in range(3):
-                            metric[k, i] = 1.0 if i == k else 0.0
-                    if guided:
-                        feedback(c_vertex, indptr, indices, blocks, drift, coded, metric, pull)
-                    choose(
-                        goals,
-                        c_vertex,
-                        pull,
-                        metric,
-                        rate,
-                        sizes,
-                        frame,
-                        weights,
-                        features,
-                        guess,
-                        scale,
-                        steps,
-                        wanted,
-                        turned,
-                        chosen,
-                    )
-                code_offset(
-                    coder,
-                    data,
-                    models,
-                    mixing,
-                    a,
-                    b,
-                    near,
-                    c,
-                    length,
-                    scale,
-                    steps,
-                    coordinates,
-                    mags,
-                    chosen,
-                    contexts,
-                    slots,
+            state = _sound(coder, data)
+            if state == DONE:
+                _approach(h, steps, out, models, growth, gate)
+                state = _beyond(
+                    coder, data, h, borders, repeats, steps, source, out, rate, models, growth, gate, choice
                 )
-                for k in range(2):
-                    local_c[k] = guess[k] * scale + chosen[k] * steps[k]
-                base_n = scale * height(
-                    weights, features, guess[0] + chosen[0] * steps[0] / scale, guess[1] + chosen[1] * steps[1] / scale
-                )
-                local_c[2] = base_n + chosen[2] * steps[2]
-                for k in range(3):
-                    pos[c, k] = frame[0, k] + (
-                        local_c[0] * frame[1, k] + local_c[1] * frame[2, k] + local_c[2] * frame[3, k]
-                    )
-                    if not abs(pos[c, k]) < FAR:
-                        return DAMAGED, met
-                context[c, 0], context[c, 1], context[c, 2] = a, b, o
-                for k in range(3):
-                    error = local_c[k] / scale - predict(weights, features, k)
-                    learn(weights, inverse, features, k, error, FORGET, gain)
-                if not reading:
-                    number[c_vertex] = c
-                    order[c] = c_vertex
-                    coded[c_vertex] = True
-                    for k in range(3):
-                        drift[c_vertex, k] = pos[c, k] - goals[c_vertex, k]
-
-            # the new face
-            n0 = 3 * done
-            n1, n2 = n0 + 1, n0 + 2
-            org[n0], org[n1], org[n2] = b, a, c
-            faces[done, 0], faces[done, 1], faces[done, 2] = b, a, c
-            done += 1
-            twin[n0], twin[h] = h, n0
-            state[n0] = GONE
-            state[h] = GONE
-            removed = 1
-            slots[0] = h
-            if not reading:
-                outer[n0], outer[n1], outer[n2] = g, g1, g2
-                local[g], local[g1], local[g2] = n0, n1, n2
-            if both:
-                twin[n1], twin[before] = before, n1
-                twin[n2], twin[after] = after, n2
-                state[n1], state[n2], state[before], state[after] = GONE, GONE, GONE, GONE
-                slots[1], slots[2] = before, after
-                removed = 3
-            elif closes and right:
-                twin[n2], twin[after] = after, n2
-                state[n2], state[after] = GONE, GONE
-                slots[1] = after
-                removed = 2
-                nxt[before], prv[n1] = n1, before
-                nxt[n1], prv[nxt[after]] = nxt[after], n1
-            elif closes:
-                twin[n1], twin[before] = before, n1
-                state[n1], state[before] = GONE, GONE
-                slots[1] = before
-                removed = 2
-                nxt[prv[before]], prv[n2] = n2, prv[before]
-                nxt[n2], prv[after] = after, n2
-            elif fresh:
-                nxt[before], prv[n1] = n1, before
-                nxt[n1], prv[n2] = n2, n1
-                nxt[n2], prv[after] = after, n2
-            else:
-                inner = prv[m]
-                nxt[before], prv[n1] = n1, before
-                nxt[n1], prv[m] = m, n1
-                nxt[inner], prv[n2] = n2, inner
-                nxt[n2], prv[after] = after, n2
-            for k in range(removed):
-                i = slots[k]
-                listed -= 1
-                moved = alive[listed]
-                alive[where[i]] = moved
-                where[moved] = where[i]
-            for i in (n1, n2):
-                if state[i] == ACTIVE:
-                    alive[listed] = i
-                    where[i] = listed
-                    listed += 1
-                    stack[top] = i
-                    top += 1
+            if state != DONE:
+                return state
     if coder[OVERFLOW]:
-        return NO_ROOM, met
-    if met != vertices:
-        return DAMAGED, met
-    return DONE, met
+        return NO_ROOM
+    return DONE if counters[MET] == len(out.pos) else DAMAGED
+
+
+@exact_kernel
+def _sound(coder, data):
+    """Whether there is room to write in, or something left to read."""
+    if coder[OVERFLOW]:
+        return NO_ROOM
+    return DAMAGED if coder[READING] and coder[POSITION] > len(data) + 7 else DONE
+
+
+@exact_kernel
+def _code_number(coder, data, met, value):
+    """The number of a vertex that was met before."""
+    bits = 0
+    while (met >> bits) > 0:
+        bits += 1
+    return code_raw(coder, data, value, bits)
+
+
+@exact_kernel
+def _first_face(coder, data, repeats, steps, source, out, models, growth):
+    """The first face of a piece."""
+    reading = coder[READING] != 0
+    net, counters, corner = growth.net, growth.counters, growth.corner
+    if not reading:
+        while net[3 * counters[SEED], LOCAL] >= 0:
+            counters[SEED] += 1
+    for k in range(3):
+        vertex, again, known = 0, 0, 0
+        if not reading:
+            fan = source.corners[counters[SEED], k]
+            vertex = source.owners[fan]
+            growth.fan_met[fan] = True
+            known = growth.number[vertex]
+            again = 1 if known >= 0 else 0
+        if repeats:
+            again = code_adaptive(coder, data, models.plain, P_REPEAT, again)
+        if again:
+            corner[k] = _code_number(coder, data, counters[MET], known)
+            if corner[k] >= counters[MET]:
+                return DAMAGED
+            continue
+        if counters[MET] >= len(out.pos):
+            return DAMAGED
+        corner[k] = counters[MET]
+        counters[MET] += 1
+        if not _first_position(coder, data, k, vertex, steps, source, out, models, growth):
+            return DAMAGED
+    counters[LAST] = corner[0]
+    counters[LISTED] = 0
+    face = counters[FACES]
+    for k in range(3):
+        h = 3 * face + k
+        net[h, START] = corner[k]
+        out.faces[face, k] = corner[k]
+        net[h, NEXT] = 3 * face + (k + 1) % 3
+        net[h, BEFORE] = 3 * face + (k + 2) % 3
+        _enlist(net, growth.alive, counters, h)
+        if not reading:
+            net[h, OUTER] = 3 * counters[SEED] + k
+            net[3 * counters[SEED] + k, LOCAL] = h
+    counters[FACES] += 1
+    return DONE
+
+
+@exact_kernel
+def _first_position(coder, data, k, vertex, steps, source, out, models, growth):
+    """Where the k-th corner of a first face is, on a grid; False where that is damage."""
+    reading = coder[READING] != 0
+    pos, corner, cell = out.pos, growth.corner, growth.cell
+    v = corner[k]
+    for c in range(3):
+        base = 0.0 if k == 0 else pos[corner[k - 1], c]
+        value = 0
+        if not reading:
+            value = np.int64(np.rint((source.goals[vertex, c] - base) / steps[2]))
+            if k == 0:
+                value -= cell[c]
+        sized = code_whole(coder, data, models.plain, P_FIRST if k == 0 else P_LATER, value)
+        if k == 0:
+            cell[c] += sized
+            sized = cell[c]
+        pos[v, c] = base + sized * steps[2]
+        if not abs(pos[v, c]) < FAR:
+            return False
+        out.context[v, c] = corner[k - 1] if k > 0 else (growth.counters[LAST] if v > 0 else -1)
+        growth.mags[v, c] = 24
+    if not reading:
+        _note(v, vertex, source, out, growth)
+    return True
+
+
+@exact_kernel
+def _note(v, vertex, source, out, growth):
+    """Remember that a vertex of the source is coded (writing)."""
+    growth.number[vertex] = v
+    out.order[v] = vertex
+    for k in range(3):
+        growth.drift[vertex, k] = out.pos[v, k] - source.goals[vertex, k]
+
+
+@exact_kernel
+def _enlist(net, alive, counters, h):
+    """A half-edge is on a loop, and a gate to come."""
+    net[h, STATE] = ACTIVE
+    alive[counters[LISTED]] = h
+    net[h, PLACE] = counters[LISTED]
+    counters[LISTED] += 1
+    net[counters[TOP], STACK] = h
+    counters[TOP] += 1
+
+
+@exact_kernel
+def _strike(net, alive, counters, h):
+    """A half-edge is on no loop any more."""
+    net[h, STATE] = GONE
+    counters[LISTED] -= 1
+    moved = alive[counters[LISTED]]
+    alive[net[h, PLACE]] = moved
+    net[moved, PLACE] = net[h, PLACE]
+
+
+@exact_kernel
+def _ends_of(net, h):
+    """The vertices of a gate."""
+    return net[h, START], net[3 * (h // 3) + (h + 1) % 3, START]
+
+
+@exact_kernel
+def _open_sides(net, h):
+    """Whether the face beyond a gate may close the corner on its left and on its right: LEFT + RIGHT."""
+    a, b = _ends_of(net, h)
+    before, after = net[h, BEFORE], net[h, NEXT]
+    left = net[before, STATE] == ACTIVE and net[before, START] != b
+    right = net[after, STATE] == ACTIVE and net[net[after, NEXT], START] != a
+    return (LEFT if left else 0) + (RIGHT if right else 0)
+
+
+@exact_kernel
+def _approach(h, steps, out, models, growth, gate):
+    """The shape around a gate, and the contexts of its symbols."""
+    net, near = growth.net, gate.near
+    first = 3 * (h // 3)
+    h1, h2 = first + (h + 1) % 3, first + (h + 2) % 3
+    a, b = _ends_of(net, h)
+    near[0], near[1], near[2] = net[h2, START], net[net[h, BEFORE], START], net[net[net[h, NEXT], NEXT], START]
+    near[3] = net[third(net[h2, TWIN]), START] if net[h2, TWIN] >= 0 else -1
+    near[4] = net[third(net[h1, TWIN]), START] if net[h1, TWIN] >= 0 else -1
+    look(out.pos, a, b, gate)
+    symbol_contexts(
+        out.pos, a, b, near[1], near[2], gate.frame, gate.point, gate.scales[1], steps[2], _open_sides(net, h),
+        models.contexts,
+    )  # fmt: skip
+
+
+@exact_kernel
+def _tell(h, source, growth):
+    """What a writer knows of the face beyond a gate."""
+    net, told = growth.net, growth.told
+    g = source.twins[net[h, OUTER]]
+    told[T_GATE] = g
+    told[T_ENDS] = 1 if g < 0 else 0
+    if g < 0:
+        return
+    first = 3 * (g // 3)
+    told[T_TO], told[T_FROM] = first + (g + 1) % 3, first + (g + 2) % 3  # to the third corner, and from it
+    told[T_FAN] = source.corners[g // 3, (g + 2) % 3]
+    told[T_VERTEX] = source.owners[told[T_FAN]]
+    told[T_NEW] = 0 if growth.fan_met[told[T_FAN]] else 1
+    sides = _open_sides(net, h)
+    left = 1 if sides & LEFT and source.twins[told[T_TO]] == net[net[h, BEFORE], OUTER] else 0
+    right = 1 if sides & RIGHT and source.twins[told[T_FROM]] == net[net[h, NEXT], OUTER] else 0
+    told[T_CLOSE], told[T_RIGHT], told[T_BOTH] = max(left, right), right, min(left, right)
+
+
+@exact_kernel
+def _beyond(coder, data, h, borders, repeats, steps, source, out, rate, models, growth, gate, choice):
+    """The face beyond a gate, if there is one."""
+    writing = coder[READING] == 0
+    counters, told = growth.counters, growth.told
+    if writing:
+        _tell(h, source, growth)
+    if borders and _symbol(coder, data, models, S_BORDER, told[T_ENDS]):
+        growth.net[h, STATE] = BORDER
+        return DONE
+    met, m, state = counters[MET], -1, DONE
+    if _symbol(coder, data, models, S_NEW, told[T_NEW]):
+        join = NEW
+        c, state = _new_vertex(coder, data, h, repeats, out, models, growth)
+    else:
+        join = _closing(coder, data, h, models, growth)
+        if join == LOOP:
+            m, state = _split(coder, data, h, source, out, models, growth, gate)
+            c = np.int64(growth.net[m, START])
+        else:
+            c = gate.near[1 if join == LEFT else 2]
+    if state != DONE:
+        return state
+    if writing:
+        growth.fan_met[told[T_FAN]] = True
+    if counters[MET] > met and not _place(coder, data, h, c, steps, source, out, rate, models, growth, gate, choice):
+        return DAMAGED
+    _attach(h, join, c, m, writing, out, growth)
+    return DONE
+
+
+@exact_kernel
+def _symbol(coder, data, models, symbol, bit):
+    return code_symbol(coder, data, models.symbols, models.symbol_mixing, symbol, models.contexts, bit, models.slots)
+
+
+@exact_kernel
+def _new_vertex(coder, data, h, repeats, out, models, growth):
+    """The vertex of a fan that was not met before, and how it went."""
+    counters, again, known = growth.counters, 0, 0
+    if coder[READING] == 0:
+        known = growth.number[growth.told[T_VERTEX]]
+    if repeats:
+        again = _symbol(coder, data, models, S_REPEAT, 1 if coder[READING] == 0 and known >= 0 else 0)
+    if again:
+        c = _code_number(coder, data, counters[MET], known)
+        a, b = _ends_of(growth.net, h)
+        return c, DAMAGED if c >= counters[MET] or c in (a, b) else DONE
+    if counters[MET] >= len(out.pos):
+        return counters[MET], DAMAGED
+    counters[MET] += 1
+    return counters[MET] - 1, DONE
+
+
+@exact_kernel
+def _closing(coder, data, h, models, growth):
+    """Which corner on the loop a face closes, if any."""
+    net, told = growth.net, growth.told
+    sides = _open_sides(net, h)
+    if sides == 0 or not _symbol(coder, data, models, S_CLOSE, told[T_CLOSE]):
+        return LOOP
+    if sides != BOTH:
+        return sides
+    if net[net[net[h, NEXT], NEXT], NEXT] == h and _symbol(coder, data, models, S_BOTH, told[T_BOTH]):
+        return BOTH
+    return RIGHT if _symbol(coder, data, models, S_RIGHT, told[T_RIGHT]) else LEFT
+
+
+@exact_kernel
+def _split(coder, data, h, source, out, models, growth, gate):
+    """The half-edge that starts at another vertex on a loop, told by its rank by distance from the predicted point; and
+    how it went."""
+    net, counters, told = growth.net, growth.counters, growth.told
+    a, b = _ends_of(net, h)
+    m, rank, listed = np.int64(0), 0, counters[LISTED]
+    if coder[READING] == 0:
+        m = np.int64(across(source.twins, net, told[T_TO], told[T_FROM]))
+        if m < 0:
+            return np.int64(0), DAMAGED
+        rank = rank_of(out.pos, net, growth.alive, listed, a, b, gate.point, m)
+    rank = code_gamma(coder, data, models.plain, P_RANK, rank)
+    counters[SPENT] += (rank + 1) * listed
+    if counters[SPENT] > WORK:
+        return np.int64(0), TOO_LONG
+    if coder[READING]:
+        m = np.int64(at_rank(out.pos, net, growth.alive, listed, a, b, gate.point, rank))
+        if m < 0:
+            return np.int64(0), DAMAGED
+    return m, DONE
+
+
+@exact_kernel
+def _place(coder, data, h, c, steps, source, out, rate, models, growth, gate, choice):
+    """Where a new vertex is; False where that is damage."""
+    pos, mags, frame, guess, chosen = out.pos, growth.mags, gate.frame, gate.guess, choice.chosen
+    weights, features, scale = gate.weights, gate.features, gate.scales[1]
+    a, b = _ends_of(growth.net, h)
+    if coder[READING] == 0:
+        for k in range(3):
+            choice.pull[k] = 0.0
+            average = (mags[a, k] + mags[b, k] + mags[gate.near[0], k]) // 24
+            choice.sizes[k] = 0.7 * np.float64(1 << average)
+            for i in range(3):
+                choice.metric[k, i] = 1.0 if i == k else 0.0
+        vertex = growth.told[T_VERTEX]
+        if len(source.indptr) > 1:
+            feedback(vertex, source, growth.number, growth.drift, choice)
+        choose(source.goals, vertex, rate, gate, steps, choice)
+    code_offset(coder, data, models, a, b, c, gate, steps, mags, chosen)
+    x, y = guess[0] * scale + chosen[0] * steps[0], guess[1] * scale + chosen[1] * steps[1]
+    base = scale * height(
+        weights, features, guess[0] + chosen[0] * steps[0] / scale, guess[1] + chosen[1] * steps[1] / scale
+    )
+    z = base + chosen[2] * steps[2]
+    for k in range(3):
+        pos[c, k] = frame[0, k] + (x * frame[1, k] + y * frame[2, k] + z * frame[3, k])
+        if not abs(pos[c, k]) < FAR:
+            return False
+    out.context[c, 0], out.context[c, 1], out.context[c, 2] = a, b, gate.near[0]
+    guess[0], guess[1], guess[2] = x, y, z
+    for k in range(3):
+        error = guess[k] / scale - predict(weights, features, k)
+        learn(weights, gate.inverse, features, k, error, FORGET, gate.gain)
+    if coder[READING] == 0:
+        _note(c, growth.told[T_VERTEX], source, out, growth)
+    return True
+
+
+@exact_kernel
+def _attach(h, join, c, m, writing, out, growth):
+    """A new face on a gate, with its third vertex c, which half-edge m starts at where it was on a loop elsewhere."""
+    net, alive, counters, told = growth.net, growth.alive, growth.counters, growth.told
+    a, b = _ends_of(net, h)
+    before, after = net[h, BEFORE], net[h, NEXT]
+    face = counters[FACES]
+    n0 = 3 * face
+    n1, n2 = n0 + 1, n0 + 2
+    net[n0, START], net[n1, START], net[n2, START] = b, a, c
+    out.faces[face, 0], out.faces[face, 1], out.faces[face, 2] = b, a, c
+    counters[FACES] += 1
+    if writing:
+        net[n0, OUTER], net[n1, OUTER], net[n2, OUTER] = told[T_GATE], told[T_TO], told[T_FROM]
+        net[told[T_GATE], LOCAL], net[told[T_TO], LOCAL], net[told[T_FROM], LOCAL] = n0, n1, n2
+    net[n0, STATE] = GONE
+    _meet(net, n0, h)
+    _strike(net, alive, counters, h)
+    if join & RIGHT:
+        net[n2, STATE] = GONE
+        _meet(net, n2, after)
+    if join & LEFT:
+        net[n1, STATE] = GONE
+        _meet(net, n1, before)
+        _strike(net, alive, counters, before)
+    if join & RIGHT:
+        _strike(net, alive, counters, after)
+    if join == RIGHT:
+        _link(net, before, n1)
+        _link(net, n1, net[after, NEXT])
+    elif join == LEFT:
+        _link(net, net[before, BEFORE], n2)
+        _link(net, n2, after)
+    elif join == NEW:
+        _link(net, before, n1)
+        _link(net, n1, n2)
+        _link(net, n2, after)
+    elif join == LOOP:
+        inner = net[m, BEFORE]
+        _link(net, before, n1)
+        _link(net, n1, m)
+        _link(net, inner, n2)
+        _link(net, n2, after)
+    if not join & LEFT:
+        _enlist(net, alive, counters, n1)
+    if not join & RIGHT:
+        _enlist(net, alive, counters, n2)
+
+
+@exact_kernel
+def _meet(net, one, other):
+    """Two half-edges are the sides of one edge."""
+    net[one, TWIN], net[other, TWIN] = other, one
+
+
+@exact_kernel
+def _link(net, one, other):
+    """A half-edge follows another on a loop."""
+    net[one, NEXT], net[other, BEFORE] = other, one

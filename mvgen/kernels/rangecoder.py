@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mvgen.kernels.jit import exact_kernel
 
+WHOLE = np.int64  # of constants that kernels pass on: they are compiled anew for each plain number
 LOW, HIGH, CODE, POSITION, READING, OVERFLOW = range(6)
 CODER_SIZE = 8
 BITS = 56  # of the interval; its top byte is written as soon as it is known
@@ -27,6 +28,7 @@ LIMIT = 255  # largest count of a model
 STRETCHED = 2047  # largest logit, in units of 1/256
 MAX_CLASS = 40  # of an Elias-gamma integer: values below 2^40
 GAMMA_MODELS = MAX_CLASS + 2 * MAX_CLASS  # of one context: class in unary, then the two bits below the leading one
+EVEN = WHOLE(1 << 15)  # a chance of one half
 LEAST = 24  # probabilities stay this far from 0 and 65536
 
 
@@ -134,7 +136,7 @@ def code_raw(coder, data, value, bits):
     """An integer of so many bits, each 0 or 1 with equal chance."""
     result = 0
     for k in range(bits - 1, -1, -1):
-        result = 2 * result + code_bit(coder, data, 32768, (value >> k) & 1)
+        result = 2 * result + code_bit(coder, data, EVEN, (value >> k) & 1)
     return result
 
 
@@ -189,7 +191,7 @@ def code_gamma(coder, data, models, base, value):
             node = base + MAX_CLASS + 2 * size + (size - 2 - k)
             bit = code_adaptive(coder, data, models, node, bit)
         else:
-            bit = code_bit(coder, data, 32768, bit)
+            bit = code_bit(coder, data, EVEN, bit)
         result = 2 * result + bit
     return result
 

@@ -91,10 +91,9 @@ def encode_surface(
         faces, positions = np.zeros((count, 3), np.int32), np.zeros((vertices, 3))
         order, context = np.zeros(vertices, np.int32), np.full((vertices, 3), -1, np.int32)
         rows = _NO_FORM if form is None else (form.indptr, form.indices, form.blocks)
-        state, _ = cutborder.code_surface(
-            coder, data, count, fans.open, fans.split, steps.values, fans.corners, fans.twins, fans.owners,
-            np.ascontiguousarray(goals), *rows, faces, positions, order, rate, context,
-        )  # fmt: skip
+        source = cutborder.Source(fans.corners, fans.twins, fans.owners, np.ascontiguousarray(goals), *rows)
+        output = cutborder.Output(faces, positions, order, context)
+        state = cutborder.code_surface(coder, data, fans.open, fans.split, steps.values, source, output, rate)
         if state == cutborder.DONE and colours is not None:
             encode_colours(coder, data, colours[order], context, colour_bits)
         end = rangecoder.finish(coder, data)
@@ -135,11 +134,11 @@ def decode_surface(payload: bytes) -> Mesh:
     coder = rangecoder.reader(data)
     faces, positions = np.zeros((count, 3), np.int32), np.zeros((vertices, 3))
     order, context = np.zeros(0, np.int32), np.full((vertices, 3), -1, np.int32)
-    state, _ = cutborder.code_surface(
-        coder, data, count, bool(flags & BORDERS), bool(flags & REPEATS), steps.values, np.zeros((0, 3), np.int32),
-        np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3)), *_NO_FORM, faces,
-        positions, order, 0.0, context,
-    )  # fmt: skip
+    none = np.zeros(0, np.int32)
+    source = cutborder.Source(none.reshape(0, 3), none, none, np.zeros((0, 3)), *_NO_FORM)
+    output = cutborder.Output(faces, positions, order, context)
+    borders, repeats = bool(flags & BORDERS), bool(flags & REPEATS)
+    state = cutborder.code_surface(coder, data, borders, repeats, steps.values, source, output, 0.0)
     if state != cutborder.DONE:
         raise _damaged("its faces make no sense")
     colours = decode_colours(coder, data, context) if flags & COLOURS else None
