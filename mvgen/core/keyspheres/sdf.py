@@ -64,9 +64,9 @@ _ON_SURFACE = 20_000  # points that tell which regions the surface goes through
 _LEAST_ROOM = 16  # bytes for corrections
 _STEPS_TRIED = 4
 _FLOATING = 0.01  # mean distance from the shape of a piece that does not belong to it
-_FINEST = 256  # resolution that a file may ask for
+_FINEST = RESOLUTION  # resolution that a file may ask for
 _MOST_WEIGHTS = 8  # of the network, for each of its bytes
-_MOST_POINTS = 300  # at which a surface is looked for, for each square of the resolution
+_MOST_POINTS = 40  # at which a surface is looked for, for each square of the resolution; shapes need 10 to 20
 _AGAIN = "copy or download the file again"
 _TAIL = struct.Struct("<BBb")  # cells of the first grid, grids, exponent of their step
 
@@ -137,7 +137,7 @@ class Field:
         mesh = self._without_false(surface_of(limited, self.packed.bounds, resolution, 0))
         mesh = mesh if pieces is None else largest_pieces(mesh, pieces)
         cell = float(np.ptp(self.packed.bounds, axis=0).max()) / (resolution - 1)
-        return Mesh(projected(limited, mesh.vertices, cell, projections), mesh.faces) if len(mesh.faces) else mesh
+        return Mesh(projected(self.values, mesh.vertices, cell, projections), mesh.faces) if len(mesh.faces) else mesh
 
     def _without_false(self, mesh: Mesh) -> Mesh:
         """Pieces that lie in regions which are not kept, rather than in those that are, are gone."""
@@ -277,7 +277,10 @@ def _exponent(step: float) -> int:
 
 def true_pieces(field: Field, distance: Distance) -> int:
     """How many of the largest pieces of a field's surface, one after another, follow the shape."""
-    mesh = field.surface(RESOLUTION, None, 0)
+    try:
+        mesh = field.surface(RESOLUTION, None, 0)
+    except InputError:
+        raise CannotError("its surface is too folded for the sdf codec", "--codec surface holds it") from None
     if not len(mesh.faces):
         raise CannotError("the network has not learnt the shape", "a higher --effort may do")
     piece = face_parts(mesh)
