@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels.jit import exact_kernel
+from mvgen.kernels.jit import exact_kernel, inner_kernel
 from mvgen.kernels.rangecoder import (
     OVERFLOW,
     POSITION,
@@ -166,13 +166,13 @@ class Choice(NamedTuple):
     chosen: NDArray[np.int64]
 
 
-@exact_kernel
+@inner_kernel
 def third(half):
     """The half-edge before one in its face: it starts at the face's third vertex."""
     return 3 * (half // 3) + (half + 2) % 3
 
 
-@exact_kernel
+@inner_kernel
 def log_size(value):
     """8 log2(1 + |value|), rounded down coarsely, in integers."""
     value = abs(value) + 1
@@ -191,7 +191,7 @@ def log_size(value):
     return 0
 
 
-@exact_kernel
+@inner_kernel
 def log_ratio(value, unit):
     """About 4 log2(value / unit) + 8, from 0 to 63, by exact doubling."""
     if not (value > 0 and unit > 0):
@@ -212,7 +212,7 @@ def log_ratio(value, unit):
     return min(level, 63)
 
 
-@exact_kernel
+@inner_kernel
 def frame_of(pos, a, b, o, frame):
     """Middle of the gate and the axes of its frame: along, outwards, normal. The length of the gate."""
     ex, ey, ez = pos[b, 0] - pos[a, 0], pos[b, 1] - pos[a, 1], pos[b, 2] - pos[a, 2]
@@ -248,7 +248,7 @@ def frame_of(pos, a, b, o, frame):
     return length
 
 
-@exact_kernel
+@inner_kernel
 def to_local(frame, pos, v, local):
     """Coordinates of a vertex in a frame."""
     x, y, z = pos[v, 0] - frame[0, 0], pos[v, 1] - frame[0, 1], pos[v, 2] - frame[0, 2]
@@ -256,7 +256,7 @@ def to_local(frame, pos, v, local):
         local[k] = x * frame[k + 1, 0] + y * frame[k + 1, 1] + z * frame[k + 1, 2]
 
 
-@exact_kernel
+@inner_kernel
 def predict(weights, features, component):
     total = 0.0
     for k in range(FEATURES):
@@ -264,7 +264,7 @@ def predict(weights, features, component):
     return total
 
 
-@exact_kernel
+@inner_kernel
 def learn(weights, inverse, features, component, error, forget, gain):
     """Recursive least squares, an error counted less the larger it is."""
     scale = 0.0
@@ -285,7 +285,7 @@ def learn(weights, inverse, features, component, error, forget, gain):
             inverse[component, i, j] = (inverse[component, i, j] - gain[i] * gain[j] / bottom) / forget
 
 
-@exact_kernel
+@inner_kernel
 def code_integer(coder, data, models, mixing, component, contexts, value, slots):
     """A signed integer under INPUTS contexts."""
     magnitude, negative = abs(value), 1 if value < 0 else 0
@@ -326,7 +326,7 @@ def code_integer(coder, data, models, mixing, component, contexts, value, slots)
     return -result if bit else result
 
 
-@exact_kernel
+@inner_kernel
 def angle_class(frame, pos, corner, away, sign):
     """Class 0..15 of the outer angle at an end of the gate, between the gate and the loop's next edge."""
     x, y, z = pos[away, 0] - pos[corner, 0], pos[away, 1] - pos[corner, 1], pos[away, 2] - pos[corner, 2]
@@ -342,7 +342,7 @@ def angle_class(frame, pos, corner, away, sign):
     return min(int((1.0 - along) * 6.0), 11)
 
 
-@exact_kernel
+@inner_kernel
 def gap_class(frame, pos, point, away, scale):
     """Class 0..15 of the distance of a vertex from a predicted point, in sizes of the inner face."""
     x = pos[away, 0] - point[0]
@@ -351,22 +351,23 @@ def gap_class(frame, pos, point, away, scale):
     return min(log_ratio(np.sqrt(x * x + y * y + z * z), scale) // 2, 15)
 
 
-@exact_kernel
+@inner_kernel
 def distance2(pos, v, x, y, z):
     dx, dy, dz = pos[v, 0] - x, pos[v, 1] - y, pos[v, 2] - z
     return dx * dx + dy * dy + dz * dz
 
 
-@exact_kernel
+@inner_kernel
 def code_symbol(coder, data, models, mixing, symbol, contexts, bit, slots):
     for k in range(SYMBOL_INPUTS):
         slots[k] = (symbol * SYMBOL_INPUTS + k) * SYMBOL_CONTEXTS + contexts[k]
     return code_mixed(coder, data, models, slots, SYMBOL_INPUTS, mixing, symbol, bit)
 
 
-@exact_kernel
-def eliminate(matrix, right, size, many, solved):
-    """Solve matrix [size, size] x = right [size, many], the first overwritten, for a positive definite matrix."""
+@inner_kernel
+def eliminate(matrix, right, size, solved):
+    """Solve matrix [size, size] x = right [size, 4], the first overwritten, for a positive definite matrix."""
+    many = 4
     for k in range(size):
         for j in range(many):
             solved[k, j] = right[k, j]
@@ -388,7 +389,7 @@ def eliminate(matrix, right, size, many, solved):
             solved[k, j] = total / pivot
 
 
-@exact_kernel
+@inner_kernel
 def feedback(i, source, number, drift, choice):
     """Written to choice: the 3x3 metric that an offset of vertex i is judged by once its uncoded neighbours follow, and
     the pull, which makes up for the offsets of its coded neighbours."""
@@ -407,7 +408,7 @@ def feedback(i, source, number, drift, choice):
             right[r, c] = 0.0
     for r in range(3):
         pull[r] = 0.0
-    slot = 0
+    slot = np.int64(0)
     for e in range(start, end):
         j = indices[e]
         if j == i:
@@ -425,22 +426,22 @@ def feedback(i, source, number, drift, choice):
             gather(i, indptr[j], indptr[j + 1], slot, source, number, drift, choice)
             slot += 1
     if free:
-        eliminate(big, right, size, 4, solved)
+        eliminate(big, right, size, solved)
         for r in range(3):
             for m in range(size):
                 pull[r] -= right[m, r] * solved[m, 3]
                 for c in range(3):
                     metric[r, c] -= right[m, r] * solved[m, c]
     for r in range(3):
-        right[r, 0] = pull[r]
         for c in range(3):
-            big[r, c] = metric[r, c]
-    eliminate(big, right, 3, 1, solved)
+            right[r, c], big[r, c] = pull[r], metric[r, c]
+        right[r, 3] = pull[r]
+    eliminate(big, right, np.int64(3), solved)
     for r in range(3):
         pull[r] = -solved[r, 0]
 
 
-@exact_kernel
+@inner_kernel
 def gather(i, first, last, slot, source, number, drift, choice):
     """The row of an uncoded neighbour of vertex i, with blocks from first to last: pulls of coded vertices, and blocks
     of the other uncoded neighbours."""
@@ -462,7 +463,7 @@ def gather(i, first, last, slot, source, number, drift, choice):
                 second += 1
 
 
-@exact_kernel
+@inner_kernel
 def height(weights, features, along, out):
     """The guessed height of a vertex over the inner face's plane, from where it is in the plane (over the scale)."""
     n = features[2]
@@ -470,13 +471,13 @@ def height(weights, features, along, out):
     n[5] = out * (n[2] + n[3])
     n[6] = along * (n[1] - n[0])
     n[7] = along * (n[3] - n[2])
-    total = predict(weights, features, 2)
+    total = predict(weights, features, np.int64(2))
     if not abs(total) < 8.0:
         total = 0.0
     return total
 
 
-@exact_kernel
+@inner_kernel
 def look(pos, a, b, gate):
     """What the shape around a gate says of the vertex beyond.
 
@@ -516,7 +517,7 @@ def look(pos, a, b, gate):
     gate.scales[0], gate.scales[1] = length, scale
 
 
-@exact_kernel
+@inner_kernel
 def symbol_contexts(pos, a, b, p, q, frame, point, scale, step, flags, contexts):
     """Contexts of a gate's symbols: outer angles at its ends, distances of the next vertices from the guess."""
     angle_a = angle_class(frame, pos, a, p, 1.0)
@@ -530,7 +531,7 @@ def symbol_contexts(pos, a, b, p, q, frame, point, scale, step, flags, contexts)
     contexts[4] = flags * 256 + min(log_ratio(scale, step) // 4, 15)
 
 
-@exact_kernel
+@inner_kernel
 def choose(goals, vertex, rate, gate, steps, choice):
     """Integers for the offset of a vertex from its guess (writing): those of the least metric [3, 3] of the error, plus
     rate for each bit that they are thought to cost, among the nearest few. sizes [3]: of integers nearby."""
@@ -576,7 +577,7 @@ def choose(goals, vertex, rate, gate, steps, choice):
                     chosen[0], chosen[1], chosen[2] = np.int64(k0), np.int64(k1), np.int64(k2)
 
 
-@exact_kernel
+@inner_kernel
 def candidate(goal, which):
     """An integer near a goal or between it and 0."""
     low = np.floor(goal)
@@ -589,13 +590,13 @@ def candidate(goal, which):
     return 0.0
 
 
-@exact_kernel
+@inner_kernel
 def cost_of(value, size):
     """About the bits of an integer where others nearby are of a size."""
     return 1.5 * np.log2(1.0 + abs(value) / size)
 
 
-@exact_kernel
+@inner_kernel
 def code_offset(coder, data, models, a, b, c, gate, steps, mags, chosen):
     """The three integers of a new vertex c."""
     contexts, coordinates = models.contexts, gate.coordinates
@@ -627,7 +628,7 @@ def code_offset(coder, data, models, a, b, c, gate, steps, mags, chosen):
             m1 = min(mags[c, k] // 4, LEVELS - 1)
 
 
-@exact_kernel
+@inner_kernel
 def code_whole(coder, data, models, base, value):
     """A signed integer by 128 models from base on."""
     size = code_gamma(coder, data, models, base + 1, abs(value))
@@ -636,7 +637,7 @@ def code_whole(coder, data, models, base, value):
     return size
 
 
-@exact_kernel
+@inner_kernel
 def rank_of(pos, net, alive, listed, a, b, point, target):
     """How many vertices on the loops come before a half-edge's start by distance from the guessed point."""
     own = distance2(pos, net[target, START], point[0], point[1], point[2])
@@ -651,7 +652,7 @@ def rank_of(pos, net, alive, listed, a, b, point, target):
     return rank
 
 
-@exact_kernel
+@inner_kernel
 def at_rank(pos, net, alive, listed, a, b, point, rank):
     """The half-edge of a rank, or -1."""
     least, last = -1.0, -1
@@ -672,7 +673,7 @@ def at_rank(pos, net, alive, listed, a, b, point, rank):
     return last
 
 
-@exact_kernel
+@inner_kernel
 def across(twins, net, g1, g2):
     """The half-edge on a loop that starts at the third corner of the source's face with the half-edges g1 (to that
     corner) and g2 (from it), in the gap that the face lies in; -1 if there is none (writing)."""
@@ -799,7 +800,7 @@ def _code_pieces(coder, data, borders, repeats, steps, source, out, rate, models
     return DONE if counters[MET] == len(out.pos) else DAMAGED
 
 
-@exact_kernel
+@inner_kernel
 def _sound(coder, data):
     """Whether there is room to write in, or something left to read."""
     if coder[OVERFLOW]:
@@ -807,7 +808,7 @@ def _sound(coder, data):
     return DAMAGED if coder[READING] and coder[POSITION] > len(data) + 7 else DONE
 
 
-@exact_kernel
+@inner_kernel
 def _code_number(coder, data, met, value):
     """The number of a vertex that was met before."""
     bits = 0
@@ -816,7 +817,7 @@ def _code_number(coder, data, met, value):
     return code_raw(coder, data, value, bits)
 
 
-@exact_kernel
+@inner_kernel
 def _first_face(coder, data, repeats, steps, source, out, models, growth):
     """The first face of a piece."""
     reading = coder[READING] != 0
@@ -862,7 +863,7 @@ def _first_face(coder, data, repeats, steps, source, out, models, growth):
     return DONE
 
 
-@exact_kernel
+@inner_kernel
 def _first_position(coder, data, k, vertex, steps, source, out, models, growth):
     """Where the k-th corner of a first face is, on a grid; False where that is damage."""
     reading = coder[READING] != 0
@@ -889,7 +890,7 @@ def _first_position(coder, data, k, vertex, steps, source, out, models, growth):
     return True
 
 
-@exact_kernel
+@inner_kernel
 def _note(v, vertex, source, out, growth):
     """Remember that a vertex of the source is coded (writing)."""
     growth.number[vertex] = v
@@ -898,7 +899,7 @@ def _note(v, vertex, source, out, growth):
         growth.drift[vertex, k] = out.pos[v, k] - source.goals[vertex, k]
 
 
-@exact_kernel
+@inner_kernel
 def _enlist(net, alive, counters, h):
     """A half-edge is on a loop, and a gate to come."""
     net[h, STATE] = ACTIVE
@@ -909,7 +910,7 @@ def _enlist(net, alive, counters, h):
     counters[TOP] += 1
 
 
-@exact_kernel
+@inner_kernel
 def _strike(net, alive, counters, h):
     """A half-edge is on no loop any more."""
     net[h, STATE] = GONE
@@ -919,13 +920,13 @@ def _strike(net, alive, counters, h):
     net[moved, PLACE] = net[h, PLACE]
 
 
-@exact_kernel
+@inner_kernel
 def _ends_of(net, h):
     """The vertices of a gate."""
     return net[h, START], net[3 * (h // 3) + (h + 1) % 3, START]
 
 
-@exact_kernel
+@inner_kernel
 def _open_sides(net, h):
     """Whether the face beyond a gate may close the corner on its left and on its right: LEFT + RIGHT."""
     a, b = _ends_of(net, h)
@@ -935,7 +936,7 @@ def _open_sides(net, h):
     return (LEFT if left else 0) + (RIGHT if right else 0)
 
 
-@exact_kernel
+@inner_kernel
 def _approach(h, steps, out, models, growth, gate):
     """The shape around a gate, and the contexts of its symbols."""
     net, near = growth.net, gate.near
@@ -952,7 +953,7 @@ def _approach(h, steps, out, models, growth, gate):
     )  # fmt: skip
 
 
-@exact_kernel
+@inner_kernel
 def _tell(h, source, growth):
     """What a writer knows of the face beyond a gate."""
     net, told = growth.net, growth.told
@@ -972,7 +973,7 @@ def _tell(h, source, growth):
     told[T_CLOSE], told[T_RIGHT], told[T_BOTH] = max(left, right), right, min(left, right)
 
 
-@exact_kernel
+@inner_kernel
 def _beyond(coder, data, h, borders, repeats, steps, source, out, rate, models, growth, gate, choice):
     """The face beyond a gate, if there is one."""
     writing = coder[READING] == 0
@@ -1003,12 +1004,12 @@ def _beyond(coder, data, h, borders, repeats, steps, source, out, rate, models, 
     return DONE
 
 
-@exact_kernel
+@inner_kernel
 def _symbol(coder, data, models, symbol, bit):
     return code_symbol(coder, data, models.symbols, models.symbol_mixing, symbol, models.contexts, bit, models.slots)
 
 
-@exact_kernel
+@inner_kernel
 def _new_vertex(coder, data, h, repeats, out, models, growth):
     """The vertex of a fan that was not met before, and how it went."""
     counters, again, known = growth.counters, 0, 0
@@ -1026,7 +1027,7 @@ def _new_vertex(coder, data, h, repeats, out, models, growth):
     return counters[MET] - 1, DONE
 
 
-@exact_kernel
+@inner_kernel
 def _closing(coder, data, h, models, growth):
     """Which corner on the loop a face closes, if any."""
     net, told = growth.net, growth.told
@@ -1040,7 +1041,7 @@ def _closing(coder, data, h, models, growth):
     return RIGHT if _symbol(coder, data, models, S_RIGHT, told[T_RIGHT]) else LEFT
 
 
-@exact_kernel
+@inner_kernel
 def _split(coder, data, h, source, out, models, growth, gate):
     """The half-edge that starts at another vertex on a loop, told by its rank by distance from the predicted point; and
     how it went."""
@@ -1063,7 +1064,7 @@ def _split(coder, data, h, source, out, models, growth, gate):
     return m, DONE
 
 
-@exact_kernel
+@inner_kernel
 def _place(coder, data, h, c, steps, source, out, rate, models, growth, gate, choice):
     """Where a new vertex is; False where that is damage."""
     pos, mags, frame, guess, chosen = out.pos, growth.mags, gate.frame, gate.guess, choice.chosen
@@ -1100,7 +1101,7 @@ def _place(coder, data, h, c, steps, source, out, rate, models, growth, gate, ch
     return True
 
 
-@exact_kernel
+@inner_kernel
 def _attach(h, join, c, m, writing, out, growth):
     """A new face on a gate, with its third vertex c, which half-edge m starts at where it was on a loop elsewhere."""
     net, alive, counters, told = growth.net, growth.alive, growth.counters, growth.told
@@ -1149,13 +1150,13 @@ def _attach(h, join, c, m, writing, out, growth):
         _enlist(net, alive, counters, n2)
 
 
-@exact_kernel
+@inner_kernel
 def _meet(net, one, other):
     """Two half-edges are the sides of one edge."""
     net[one, TWIN], net[other, TWIN] = other, one
 
 
-@exact_kernel
+@inner_kernel
 def _link(net, one, other):
     """A half-edge follows another on a loop."""
     net[one, NEXT], net[other, BEFORE] = other, one

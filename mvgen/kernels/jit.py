@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
 from numba import njit, prange, set_num_threads
@@ -18,6 +19,7 @@ from mvgen import __version__
 
 __all__ = [
     "exact_kernel",
+    "inner_kernel",
     "kernel",
     "load_for_cuda",
     "pixel_function",
@@ -59,10 +61,13 @@ if CACHE is not None:
     numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
 KEPT = CACHE is not None  # without a cache folder, kernels are compiled by each process that uses them
 
+_INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 kernel = njit(parallel=True, fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 serial_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
 exact_kernel = njit(error_model="numpy", cache=KEPT, nogil=True)  # likewise, and x / 0 is infinite: compiles faster
+# likewise, for calls from other kernels alone, which keep it with them: compiles faster still
+inner_kernel = njit(error_model="numpy", nogil=True, **_INNER)
 
 
 def pixel_function(function):

@@ -54,6 +54,14 @@ def _apply(inverse, x, out):
 
 
 @exact_kernel
+def _combine(x, factor, y, out):
+    """x + factor y: in loops, as expressions of arrays take seconds to compile."""
+    for i in range(len(x)):
+        for k in range(3):
+            out[i, k] = x[i, k] + factor * y[i, k]
+
+
+@exact_kernel
 def _dot(x, y):
     total = 0.0
     for i in range(len(x)):
@@ -67,7 +75,7 @@ def solve(indptr, indices, blocks, inverse, right, start, steps, tolerance):
     x = start.copy()
     r = np.empty_like(x)
     multiply(indptr, indices, blocks, x, r)
-    r = right - r
+    _combine(right, -1.0, r, r)
     z = np.empty_like(x)
     _apply(inverse, r, z)
     p = z.copy()
@@ -79,11 +87,11 @@ def solve(indptr, indices, blocks, inverse, right, start, steps, tolerance):
             break
         multiply(indptr, indices, blocks, p, ap)
         alpha = rz / _dot(p, ap)
-        x += alpha * p
-        r -= alpha * ap
+        _combine(x, alpha, p, x)
+        _combine(r, -alpha, ap, r)
         _apply(inverse, r, z)
         new = _dot(r, z)
-        p = z + (new / rz) * p
+        _combine(z, new / rz, p, p)
         rz = new
     return x
 

@@ -19,7 +19,7 @@ BORDERS, REPEATS, COLOURS = 1, 2, 4  # flags of the head
 RATIO_UNIT = 8  # the step along the surface is so many eighths of the step across it
 MOST_PER_BYTE = 64  # faces and vertices that a decoder believes; a shorter payload is filled up with zeros
 SMALLEST_STEP = 2.0**-27
-_KERNELS, _COMPILE_SECONDS = "surface coder", 40
+_KERNELS, _COMPILE_SECONDS = "surface coder", 25
 FRACTION = 32  # of a step between powers of two
 
 
