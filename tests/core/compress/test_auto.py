@@ -60,6 +60,7 @@ def test_errors_are_kept_by_an_independent_measure(codec: str, goal: Goal) -> No
     assert len(result.data) < 0.2 * 12 * (len(mesh.vertices) + len(mesh.faces))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", THERE)
 def test_far_from_the_origin_nothing_is_lost(codec: str) -> None:
     near, far = made(bumpy(), Goal(900), codec), made(bumpy(2.0**20), Goal(900), codec)

@@ -179,6 +179,7 @@ def test_surface_fits_the_size_and_is_repeatable() -> None:
     assert payload == surface.encode(mesh, Goal(bytes=1500), 1, 0, Silent())
 
 
+@pytest.mark.slow
 def test_surface_keeps_the_mean_error() -> None:
     mesh = bumpy()
     payload = surface.encode(mesh, Goal(mean=4e-4), 1, 0, Silent())

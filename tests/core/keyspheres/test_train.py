@@ -83,6 +83,7 @@ def test_plateau_lowers_the_rate_after_eleven_bad_epochs_and_rests():
     assert drops == [10, 26] and rates[-1] == pytest.approx(5e-3 * 0.7**2)
 
 
+@pytest.mark.slow
 def test_training_learns_and_repeats(learnt):
     network = train_published(*learnt, 16, 2, False, SMALL, 0, Silent())
     again = train_published(*learnt, 16, 2, False, SMALL, 0, Silent())
