@@ -116,7 +116,7 @@ def _verify(job: Job, names: list[str]) -> Report:
             rows.append((name, _file(job, name)))
         else:
             rows.append((name, _cached(job, model_named(name))))
-    good = all(verdict != "damaged" and not verdict.startswith("damaged:") for _, verdict in rows)
+    good = not any(verdict.startswith("damaged:") for _, verdict in rows)
     lines = () if rows else ("no models are on this machine; see mvgen models list",)
     tables = (Table("", ("model", "verdict"), tuple(rows)),) if rows else ()
     data = {"verdicts": dict(rows)}

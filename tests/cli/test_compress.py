@@ -79,8 +79,9 @@ def test_the_same_run_gives_the_same_bytes_also_through_pipes(box: Path) -> None
     assert back.returncode == 0 and back.stdout[:4] == b"ply\n"
 
 
-def test_a_goal_out_of_reach_writes_nothing_unless_asked(box: Path) -> None:
-    goal = ("--target-size", "400", "--mean-error", "0.001%", "--effort", "1", "--codec", "surface")
+@pytest.mark.parametrize("codec", ["surface", pytest.param("auto", marks=pytest.mark.slow)])
+def test_a_goal_out_of_reach_writes_nothing_unless_asked(box: Path, codec: str) -> None:
+    goal = ("--target-size", "400", "--mean-error", "0.001%", "--effort", "1", "--codec", codec)
     done = run(box, "compress", "ball.ply", "-o", "b.mks", *goal)
     lines = done.stderr.decode().splitlines()
     assert done.returncode == 1 and not (box / "b.mks").exists()
@@ -89,13 +90,14 @@ def test_a_goal_out_of_reach_writes_nothing_unless_asked(box: Path) -> None:
     assert report["missed"] and (box / "b.mks").stat().st_size <= 400
 
 
-def test_a_folder_becomes_a_folder_and_a_table(box: Path) -> None:
+@pytest.mark.parametrize("how", [["--codec", "mesh"], pytest.param(["--target-size", "600"], marks=pytest.mark.slow)])
+def test_a_folder_becomes_a_folder_and_a_table(box: Path, how: list[str]) -> None:
     (box / "in" / "deep").mkdir(parents=True)
     save_mesh(ball(2), box / "in" / "a.ply")
     save_mesh(ball(2), box / "in" / "a.stl")
     save_mesh(ball(2), box / "in" / "deep" / "c.off")
     (box / "in" / "bad.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 3\nend_header\n0 0")
-    done = run(box, "compress", "in", "-o", "out", "--effort", "1", "--jobs", "2", "--codec", "mesh")
+    done = run(box, "compress", "in", "-o", "out", "--effort", "1", "--jobs", "2", *how)
     assert done.returncode == 3
     assert done.stderr.decode().count("error: in/bad.ply") == 1
     found = sorted(p.relative_to(box / "out").as_posix() for p in (box / "out").rglob("*.*") if p.name[0] != ".")

@@ -260,7 +260,15 @@ def test_pictures_of_the_checkpoint_itself_are_kept(whole: Box, photos: Path, bo
     assert {p.name: p.read_bytes() for p in (box.folder / "work" / "images").iterdir()} == before
 
 
-@pytest.mark.parametrize("text", ["{", '{"photos": [{"name": "a"}]}', '{"result_from_cameras": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"photos": [{"name": "a"}]}',
+        '{"result_from_cameras": "x"}',
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ("[]", "3", '{"photos": 3}', '{"units": 7}')),
+    ],
+)
 def test_a_damaged_scene_json_is_named(whole: Box, box: Box, text: str) -> None:
     shutil.copytree(whole.folder / "work", box.folder / "scene", ignore=shutil.ignore_patterns(".mvgen"))
     (box.folder / "scene" / "scene.json").write_text(text)
@@ -281,6 +289,8 @@ def test_what_masks_hide_has_no_depth(photos: Path, box: Box) -> None:
         depth = load_depth(path).depth
         assert not depth[:, :39].any()
         assert (depth[:, 45:] > 0).mean() > 0.3
+    box.ok("scene", "--from", "fusion", "-o", "scene.glb", *QUICK)
+    assert len(load_mesh(box.folder / "scene.glb").faces) > 100
 
 
 def test_photos_without_gps_tell_no_size(photos: Path, box: Box) -> None:

@@ -21,6 +21,8 @@ from mvgen.core.progress import Progress
 from mvgen.core.weights import Checkpoint, open_checkpoint, pick, weights_file
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mvgen.core.dust3r.network import Network
 
 NOTICE = "DUSt3R weights are for non-commercial use (CC BY-NC-SA 4.0)"
@@ -35,7 +37,24 @@ def load_network(path: Path, progress: Progress, device: str = "cpu") -> Network
     """
     from mvgen.core.dust3r.network import Network
 
-    file = weights_file(path)
+    config, tensors = _read(weights_file(path), progress)
+    return Network(config, {name: tensor.to(device) for name, tensor in tensors.items()})
+
+
+def save_network(path: Path, folder: Path, progress: Progress) -> None:
+    """Write a checkpoint's needed tensors, in float32, as ``model.safetensors`` and ``config.json``.
+
+    Raises what `load_network` does.
+    """
+    from safetensors.torch import save_file
+
+    config, tensors = _read(path, progress)
+    folder.joinpath("config.json").write_text(json.dumps(config_values(config), indent=2) + "\n", encoding="utf-8")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+
+
+def _read(file: Path, progress: Progress) -> tuple[NetworkConfig, dict[str, Tensor]]:
+    """The configuration and the needed tensors in float32; the licence and what is not used are told."""
     checkpoint = open_checkpoint(file)
     try:
         config = _config(checkpoint)
@@ -47,25 +66,7 @@ def load_network(path: Path, progress: Progress, device: str = "cpu") -> Network
         more = f" and {len(extra) - 3} more" if len(extra) > 3 else ""
         progress.warn(f"{file}: not used: {', '.join(extra[:3])}{more}")
     progress.warn(NOTICE)
-    return Network(config, {name: tensor.float().to(device) for name, tensor in tensors.items()})
-
-
-def save_network(path: Path, folder: Path, progress: Progress) -> None:
-    """Write a checkpoint's needed tensors, in float32, as ``model.safetensors`` and ``config.json``.
-
-    Raises what `load_network` does.
-    """
-    from safetensors.torch import save_file
-
-    checkpoint = open_checkpoint(path)
-    try:
-        config = _config(checkpoint)
-    except ValueError as error:
-        raise WeightsError(f"{path}: {error}", "give the weights of a DUSt3R network") from error
-    tensors, _ = pick(checkpoint, tensor_shapes(config), aliases(config), "a DUSt3R network")
-    progress.warn(NOTICE)
-    folder.joinpath("config.json").write_text(json.dumps(config_values(config), indent=2) + "\n", encoding="utf-8")
-    save_file({name: tensor.float().contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    return config, {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def _config(checkpoint: Checkpoint) -> NetworkConfig:
