@@ -11,6 +11,8 @@ from typing import Any
 
 _PATIENCE = 2.0  # seconds in which further signals leave the clean-up alone
 
+_struck: list[int] = []  # the signals that have raised KeyboardInterrupt
+
 
 def install() -> None:
     """Make SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread."""
@@ -20,12 +22,18 @@ def install() -> None:
         nonlocal last
         if time.monotonic() - last > _PATIENCE:
             last = time.monotonic()
+            _struck.append(number)
             raise KeyboardInterrupt
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, interrupt)
+
+
+def was_interrupted() -> bool:
+    """Whether a signal has struck; a library may have made another error of it, as native modules do while they load."""
+    return bool(_struck)
 
 
 def end_children() -> None:

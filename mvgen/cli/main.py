@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from mvgen.cli.call import Call, check_call, read_call
 from mvgen.cli.failure import explain
-from mvgen.cli.interrupt import install
+from mvgen.cli.interrupt import install, was_interrupted
 from mvgen.core.errors import ExitCode
 
 
@@ -63,7 +63,8 @@ def _fail(error: BaseException, call: Call) -> int:
         import traceback
 
         traceback.print_exception(error)
-    failure = explain(error, " ".join(["mvgen", *call.arguments[:1]]))
+    cause = KeyboardInterrupt() if was_interrupted() else error
+    failure = explain(cause, " ".join(["mvgen", *call.arguments[:1]]))
     with contextlib.suppress(OSError):
         print(failure.text, file=sys.stderr, flush=True)
     if call.json:

@@ -336,6 +336,17 @@ def test_interrupt_in_the_middle_leaves_nothing(box: Box, number: int) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
+def test_an_interrupt_that_a_library_turned_into_another_error_is_an_interrupt(box: Box) -> None:
+    arguments = [*SHELL, "probe", "in.ply", "-o", "out.ply", "--act", "hang-in-import"]
+    job = subprocess.Popen(arguments, cwd=box.folder, env=box.environment(), stderr=subprocess.PIPE)
+    assert job.stderr is not None
+    job.stderr.readline()
+    job.send_signal(signal.SIGINT)
+    assert job.wait(timeout=20) == 130
+    assert job.stderr.read() == b"error: interrupted\n"
+    assert box.files == ["in.ply"]
+
+
 def test_impatience_does_not_disturb_the_clean_up(box: Box) -> None:
     arguments = [*SHELL, "probe", "in.ply", "-o", "out.ply", "--act", "hang"]
     job = subprocess.Popen(arguments, cwd=box.folder, env=box.environment(), stderr=subprocess.PIPE)

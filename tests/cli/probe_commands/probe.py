@@ -71,6 +71,15 @@ def _save(source: Path, draft: Path, act: str) -> None:
         raise ZeroDivisionError("oops")
     if act == "hang":
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        print("hanging", file=sys.stderr, flush=True)
-        time.sleep(60)
+        _hang()
+    if act == "hang-in-import":
+        try:
+            _hang()
+        except KeyboardInterrupt as error:  # what pybind11 makes of a signal while a module of its kind loads
+            raise ImportError("initialization failed") from error
     draft.write_bytes(source.read_bytes())
+
+
+def _hang() -> None:
+    print("hanging", file=sys.stderr, flush=True)
+    time.sleep(60)
