@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def was_interrupted() -> bool:
-    """Whether a signal has struck; a library may have made another error of it, as native modules do while they load."""
+    """Whether a signal has struck: libraries make other errors of it, as native modules do while they load."""
     return bool(_struck)
 
 
