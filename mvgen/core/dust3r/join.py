@@ -31,8 +31,8 @@ class Dust3rOptions:
     longer side of the network's pictures, 0 for the size it was trained at; worst_pairs: the percentage of pairs, those
     of the lowest mean confidence, that are not aligned as long as photos stay joined; min_confidence: raw confidence (1
     is none) under which a pixel is not believed; least_sure: the percentage of pixels that are not, where that is more;
-    clean: leave out what no second photo confirms, within agreement of the depth; share_lens: photos of one camera have one
-    focal length; precision: of the network, see `predict.half_precision`."""
+    clean: leave out what no second photo confirms, within agreement of the depth; share_lens: photos of one camera have
+    one focal length; precision: of the network, see `predict.half_precision`."""
 
     graph: str = "complete"
     batch: int = between(4, 1, 1024)

@@ -16,9 +16,10 @@ _THICK = 0.02  # of a pyramid's width
 
 
 def pyramids(cameras: Sequence[Camera], width: float) -> Mesh:
-    """Each camera as a pyramid of thin bars: its optical centre and its picture, ``width`` wide, a roof on the upper edge.
+    """Each camera as a pyramid of thin bars: its optical centre and its picture, ``width`` wide.
 
-    In world coordinates; colours run from red over green and blue in the order of the cameras.
+    A roof stands on the picture's upper edge. In world coordinates; colours run from red over green to blue in the
+    order of the cameras.
     """
     shapes = [_bars(_corners(camera, width), width * _THICK) for camera in cameras]
     vertices = np.concatenate([shape.reshape(-1, 3) for shape in shapes])
