@@ -38,7 +38,8 @@ def _body(lines: list[str], found: re.Match[str], name: str, warn: Warn) -> Mesh
     if min(vertex_count, face_count) < 0 or vertex_count + face_count > len(lines) - 1:
         raise InputError(f"{name}: ends before its {vertex_count} vertices and {face_count} faces", _EXPORT_AGAIN)
     rows = [line.split() for line in lines[1 : 1 + vertex_count]]
-    table = np.array([row[: min(map(len, rows))] for row in rows], np.float64).reshape(vertex_count, -1)
+    shortest = min(map(len, rows), default=0)
+    table = np.array([row[:shortest] for row in rows], np.float64).reshape(vertex_count, -1)
     after = 3
     normals = None
     if found[3]:

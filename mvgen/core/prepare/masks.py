@@ -92,7 +92,7 @@ def photo_mask(
     height, width = image.shape[:2]
     parts, remarks = [], []
     if mask_file is not None:
-        parts.append(_from_file(photo, mask_file, width, height))
+        parts.append(mask_from_file(photo, mask_file, width, height))
         share = float(parts[0].mean())
         if share < LEAST:
             remarks.append(f"{mask_file}: keeps {'nothing' if share == 0 else 'almost nothing'} of {photo.name}")
@@ -146,7 +146,7 @@ def _mask_of(photo: Photo, photos: Sequence[Photo], files: Mapping[str, Path]) -
     return None
 
 
-def _from_file(photo: Photo, path: Path, width: int, height: int) -> NDArray[np.bool_]:
+def mask_from_file(photo: Photo, path: Path, width: int, height: int) -> NDArray[np.bool_]:
     """A mask file at the size of the picture.
 
     It may be stored as the photo is, before EXIF orientation turns it upright: that is told by its shape, so a mask

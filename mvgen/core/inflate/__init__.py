@@ -1,0 +1,1 @@
+"""A cut-out picture inflated to a closed surface: no weights, seconds."""

@@ -1,0 +1,133 @@
+"""``mvgen generate`` end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from mvgen.core.io.meshes import load_mesh
+from tests.cli.test_reconstruct import Box, new_box
+
+
+def run(box: Box, *arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "mvgen", "generate", *map(str, arguments)]
+    done = subprocess.run(command, cwd=box.folder, env=box.environment({}), input=stdin, capture_output=True)
+    box.check_clean()
+    return done
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    box = new_box(tmp_path)
+    for name, hole in (("ring", 30), ("ball", 0)):
+        image = np.zeros((160, 200, 4), np.uint8)
+        image[..., :3] = np.linspace(40, 220, 200).astype(np.uint8)[None, :, None]
+        image[..., 1] = 90
+        cv2.circle(alpha := np.zeros((160, 200), np.uint8), (100, 80), 60, 255, -1, cv2.LINE_AA)
+        if hole:
+            cv2.circle(alpha, (100, 80), hole, 0, -1, cv2.LINE_AA)
+        image[..., 3] = alpha
+        Image.fromarray(image).save(box.folder / f"{name}.png")
+    return box
+
+
+def closed(path: Path) -> trimesh.Trimesh:
+    mesh = load_mesh(path)
+    shape = trimesh.Trimesh(mesh.vertices, mesh.faces)
+    assert shape.is_watertight and shape.volume > 0
+    return shape
+
+
+def test_a_picture_becomes_a_closed_textured_mesh(box: Box) -> None:
+    done = run(box, "ring.png", "-o", "ring.glb", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert (told["model"], told["foreground"]) == ("inflate", "alpha") and told["seconds"]["mesh"] > 0
+    assert "model: inflate" in done.stderr.decode() and "invent" in done.stderr.decode()
+    assert closed(box.folder / "ring.glb").euler_number == 0
+    mesh = load_mesh(box.folder / "ring.glb")
+    assert mesh.texture is not None and mesh.metadata["model"] == "inflate"
+    assert run(box, "ring.png", "-o", "again.glb").returncode == 0
+    assert (box.folder / "again.glb").read_bytes() == (box.folder / "ring.glb").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "off"])
+def test_other_formats(box: Box, suffix: str) -> None:
+    assert run(box, "ball.png", "-o", f"ball.{suffix}").returncode == 0
+    mesh = load_mesh(box.folder / f"ball.{suffix}")
+    assert len(mesh.faces) > 1000
+    assert (mesh.texture is not None) == (suffix == "obj") and (mesh.colours is not None) == (suffix in ("ply", "off"))
+
+
+def test_colours_of_vertices_and_smaller_textures(box: Box) -> None:
+    assert run(box, "ball.png", "-o", "v.glb", "--colours", "vertices").returncode == 0
+    mesh = load_mesh(box.folder / "v.glb")
+    assert mesh.texture is None and mesh.colours is not None and np.ptp(mesh.colours[:, 0]) > 0.3
+    assert run(box, "ball.png", "-o", "t.glb", "--texture-size", "64").returncode == 0
+    texture = load_mesh(box.folder / "t.glb").texture
+    assert texture is not None and max(texture.shape) == 64
+
+
+def test_pipes(box: Box) -> None:
+    made = run(box, "-", "-o", "-", "--format", "ply", stdin=(box.folder / "ball.png").read_bytes())
+    assert made.returncode == 0 and made.stdout.startswith(b"ply")
+
+
+def test_several_pictures_and_one_that_is_broken(box: Box) -> None:
+    (box.folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    done = run(box, "ring.png", "bad.png", "ball.png", "-o", "out/")
+    assert done.returncode == 3 and b"bad.png" in done.stderr
+    assert sorted(p.name for p in (box.folder / "out").glob("*.glb")) == ["ball.glb", "ring.glb"]
+    again = run(box, "ring.png", "-o", "out/", "--json")
+    assert again.returncode == 0 and json.loads(again.stdout)["files"][0]["output"] == "ring.glb"
+
+
+def test_stages_stop_where_they_are_told(box: Box) -> None:
+    assert run(box, "ring.png", "-o", "cut", "--stop-after", "prepare").returncode == 0
+    assert (
+        Image.open(box.folder / "cut" / "cutout.png").mode == "RGBA" and not (box.folder / "cut" / "mesh.glb").exists()
+    )
+    assert run(box, "ring.png", "-o", "shape", "--stop-after", "mesh").returncode == 0
+    assert load_mesh(box.folder / "shape" / "mesh.glb").texture is None
+    assert run(box, "cut/cutout.png", "-o", "on.glb").returncode == 0
+    assert closed(box.folder / "on.glb").euler_number == 0
+
+
+def test_what_cannot_be_is_refused_in_one_line(box: Box) -> None:
+    Image.fromarray(np.full((90, 90, 3), 128, np.uint8)).save(box.folder / "grey.png")
+    Image.fromarray(np.zeros((160, 200), np.uint8)).save(box.folder / "black.png")
+    for arguments, code, told in (
+        (["none.png", "-o", "x.glb"], 3, "none.png: no such file"),
+        (["grey.png", "-o", "x.glb"], 1, "grey.png"),
+        (["ring.png", "-o", "x.glb", "--mask", "black.png"], 1, "keeps nothing"),
+        (["ring.png", "-o", "x.bmp"], 2, "cannot be written"),
+        (["ring.png", "-o", "x.glb", "--model", "magic"], 2, "magic"),
+        (["ring.png", "-o", "x.glb", "--set", "inflate.thickness=0"], 2, "thickness"),
+        (["ring.png", "ball.png", "-o", "x/", "--mask", "black.png"], 2, "--mask"),
+        (["ring.png", "ring.png", "-o", "x/"], 2, "two pictures"),
+    ):
+        done = run(box, *arguments)
+        lines = [line for line in done.stderr.decode().splitlines() if not line.startswith("model:")]
+        assert done.returncode == code, (arguments, lines)
+        assert lines[0].startswith("error: ") and told in lines[0], lines
+        assert len(lines) <= 2 and not list(box.folder.glob("x*"))
+
+
+@pytest.mark.slow
+def test_real_pictures(box: Box) -> None:
+    folder = Path(os.environ.get("MVGEN_DATA", "none")) / "single_image"
+    if not folder.is_dir():
+        pytest.skip("needs MVGEN_DATA")
+    pictures = sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".webp"))
+    assert run(box, *pictures, "-o", "all").returncode == 0
+    for path in pictures:
+        closed(box.folder / "all" / f"{path.stem}.glb")
