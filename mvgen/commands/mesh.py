@@ -85,7 +85,7 @@ def mesh(
     ],
     output: Output,
     method: Annotated[
-        Literal["auto", "poisson", "tsdf", "ball", "marching-cubes"],
+        Literal["auto", "poisson", "tsdf", "ball", "marching-cubes", "flexicubes"],
         typer.Option(help="How the surface is made; auto follows the kind of input, and says what it took."),
     ] = "auto",
     cameras: Annotated[

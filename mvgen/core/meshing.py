@@ -26,12 +26,12 @@ from mvgen.core.surface.topology import topology, weld
 from mvgen.core.surface.tsdf import Maps, map_bounds
 from mvgen.core.texture.transfer import transfer_colours, transfer_texture
 
-Method = Literal["auto", "poisson", "tsdf", "ball", "marching-cubes"]
+Method = Literal["auto", "poisson", "tsdf", "ball", "marching-cubes", "flexicubes"]
 
 METHODS: dict[str, tuple[str, ...]] = {  # by kind of input; the first is what auto takes
     "points": ("poisson", "ball"),
     "depth": ("tsdf", "poisson", "ball"),
-    "grid": ("marching-cubes",),
+    "grid": ("marching-cubes", "flexicubes"),
     "mesh": (),
 }
 WHY = {
@@ -198,7 +198,7 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
         return source.mesh
     if source.grid is not None:
         progress.stage("surface")
-        mesh = grid_surface(source.grid)
+        mesh = grid_surface(source.grid, method)
         if not len(mesh.faces):
             raise CannotError(
                 f"nothing crosses the level {source.grid.level:g} of the grid ({source.grid.kind})",

@@ -76,6 +76,7 @@ def report(folder: Path, *arguments: str) -> dict:
         (["other", "--cameras", "cameras.json", "--depth-scale", "0.001"], "tsdf"),
         (["colmap", "--cameras", "cameras.json"], "tsdf"),
         (["grid.npz"], "marching-cubes"),
+        (["grid.npz", "--method", "flexicubes"], "flexicubes"),
     ],
 )
 def test_a_closed_ring_comes_of_every_kind_of_input(folder: Path, arguments: list[str], method: str) -> None:

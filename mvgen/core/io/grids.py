@@ -60,17 +60,53 @@ def load_grid(path: Path, kind: Kind | None = None, level: float | None = None) 
     return Grid(values, origin, spacing, kind, level)
 
 
-def grid_surface(grid: Grid) -> Mesh:
-    """Marching cubes at the level; of an occupancy, everything beyond the grid is empty. May be without faces."""
+def grid_surface(grid: Grid, method: str = "marching-cubes") -> Mesh:
+    """The surface at the level by marching-cubes or flexicubes; may be without faces.
+
+    Of an occupancy, everything beyond the grid is empty.
+    """
+    sign = 1.0
+    if grid.kind == "occupancy":
+        sign = -1.0
+        empty = np.pad(grid.values.astype(np.float32), 1, constant_values=min(0.0, 2 * grid.level - 1))
+        grid = replace(grid, values=empty, origin=grid.origin - grid.spacing)
+    if method == "flexicubes":
+        return _flexicubes(grid, sign)
     from mvgen.core.surface.march import march
 
-    if grid.kind == "occupancy":
-        empty = np.pad(grid.values.astype(np.float32), 1, constant_values=min(0.0, 2 * grid.level - 1))
-        padded = replace(grid, values=empty, origin=grid.origin - grid.spacing)
-        found = march(_blocks(padded, -1.0), -grid.level)
-        return Mesh(padded.origin + found.places() * grid.spacing, found.faces)
-    found = march(_blocks(grid, 1.0), grid.level)
+    found = march(_blocks(grid, sign), sign * grid.level)
     return Mesh(grid.origin + found.places() * grid.spacing, found.faces)
+
+
+def _flexicubes(grid: Grid, sign: float) -> Mesh:
+    """FlexiCubes with all weights 1, on the cubes that hold a part of the surface and know all their corners."""
+    import torch
+
+    from mvgen.core.surface.flexicubes import extract
+
+    cubes = _surface_cubes(grid, sign)
+    nodes, corners = np.unique(cubes, return_inverse=True)
+    places = np.stack(np.unravel_index(nodes, grid.values.shape), 1).astype(np.float64)
+    distance = sign * (grid.values.reshape(-1)[nodes].astype(np.float64) - grid.level)
+    found = extract(torch.from_numpy(places), torch.from_numpy(corners.reshape(-1, 8)), torch.from_numpy(distance))
+    used, faces = np.unique(found.faces.numpy(), return_inverse=True)  # not those at the end of the grid
+    vertices = found.vertices.numpy()[used]
+    return Mesh(grid.origin + vertices * grid.spacing, faces.reshape(-1, 3).astype(np.int32))
+
+
+def _surface_cubes(grid: Grid, sign: float) -> NDArray[np.int64]:
+    """[K, 8] nodes of the cubes with corners on both sides of the level; corner k has bit 0 for x, 1 for y, 2 for z."""
+    shape = np.array(grid.values.shape)
+    side = np.where(np.isnan(grid.values), 2, sign * grid.values < sign * grid.level).astype(np.int8)
+    count, known = np.zeros(shape - 1, np.int8), np.ones(shape - 1, bool)
+    for k in range(8):
+        part = side[tuple(np.s_[b : n - 1 + b] for b, n in zip((k & 1, k >> 1 & 1, k >> 2), shape))]
+        count += part == 1
+        known &= part < 2
+    first = np.stack(np.nonzero((count > 0) & (count < 8) & known), 1)
+    steps = np.array([[k & 1, k >> 1 & 1, k >> 2] for k in range(8)])
+    strides = np.array([shape[1] * shape[2], shape[2], 1])
+    return ((first[:, None] + steps) @ strides).astype(np.int64)
 
 
 def _blocks(grid: Grid, sign: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.floating]]]:
