@@ -20,12 +20,14 @@ from mvgen.core.progress import Progress
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from mvgen.core.crm.network import UNet
+
 Floats = NDArray[np.float64]
 
 VIEW_NAMES = ("front", "left", "below", "back", "right", "above")
 FRAMES = (1, 2, 3, 4, 5, 0)  # the view of each frame of a sample
 STEPS = 1000  # of the schedule
-MOST_STEPS = 500  # of a sampler: more would only skip fewer of the schedule's
+MOST_STEPS = 333  # of a sampler: more would visit the schedule's last step, where no signal is left to be found
 
 _ROTATIONS = (  # right, up and back of each view's camera, as columns
     ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
@@ -64,7 +66,8 @@ def zero_terminal(alphas: Floats) -> Floats:
 
 def timesteps(steps: int) -> NDArray[np.int64]:
     """Ascending steps of the schedule that a sampler of about so many visits: 1, 1 + c, 1 + 2 c, ... for
-    c = 1000 // steps. They are more than ``steps`` where that does not divide 1000; none lies beyond the schedule.
+    c = 1000 // steps, those within the schedule. They may be more than ``steps`` where that does not divide 1000 (30
+    make 31): the networks' authors place them so, and even spacing matters more than the number.
 
     Raises UsageError for a number that is not from 1 to `MOST_STEPS`.
     """
@@ -118,17 +121,37 @@ def start_noise(alphas: Floats, reference: Tensor, frames: int, generator: Gener
     return add_noise(float(alphas[-1]), mean.expand_as(noise), noise.to(reference.device))
 
 
-def sample(
-    predict: Callable[[Tensor, int], tuple[Tensor, Tensor]],
-    x: Tensor,
-    steps: list[Step],
-    guidance: float,
-    progress: Progress,
-) -> Tensor:
-    """Latents [F, 4, h, w] in float32 from noise x of that shape.
+Predict = Callable[["Tensor", int], tuple["Tensor", "Tensor"]]
 
-    predict: the noise in latents at a timestep, without and with the condition.
+
+def predictor(
+    unet: UNet, cameras: Tensor, text: Tensor, image: Tensor, reference: Tensor | None, seen: Tensor | None
+) -> Predict:
+    """The noise that a network sees in latents [F, 4, h, w] at a timestep, without and with the condition.
+
+    cameras [F, 16]; text [2, N, C] and image [2, M, C]: tokens without and with the condition. reference [1, 4, h, w]
+    replaces the last frame's latents before the network; seen [F, 4, h, w] goes beside all frames' channels. Without the
+    condition both are zeros.
     """
+    import torch
+
+    from mvgen.core.crm.network import predict_noise
+
+    def predict(x: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        twice = torch.stack([x, x])
+        if reference is not None:
+            twice[:, -1] = torch.cat([torch.zeros_like(reference), reference])
+        if seen is not None:
+            twice = torch.cat([twice, torch.stack([torch.zeros_like(seen), seen])], dim=2)
+        when = torch.full((2,), timestep, device=x.device)
+        without, given = predict_noise(unet, twice, when, cameras, text, image)
+        return without, given
+
+    return predict
+
+
+def sample(predict: Predict, x: Tensor, steps: list[Step], guidance: float, progress: Progress) -> Tensor:
+    """Latents [F, 4, h, w] in float32 from noise x of that shape."""
     for step in steps:
         without, given = predict(x, step.timestep)
         x, _ = ddim_step(step, x, guided(without.float(), given.float(), guidance))
