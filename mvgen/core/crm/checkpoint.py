@@ -46,11 +46,12 @@ FILES: dict[Stage, str] = {"views": "pixel-diffusion", "coordinates": "ccm-diffu
 CHANNELS: dict[Stage, int] = {"views": 4, "coordinates": 8}
 _OTHER = "give the weights of CRM"
 _MOST_CONFIG = 1 << 20  # bytes
-_SCHEDULE = frozenset(
-    "betas alphas_cumprod alphas_cumprod_prev sqrt_alphas_cumprod sqrt_one_minus_alphas_cumprod "
-    "log_one_minus_alphas_cumprod sqrt_recip_alphas_cumprod sqrt_recipm1_alphas_cumprod posterior_variance "
-    "posterior_log_variance_clipped posterior_mean_coef1 posterior_mean_coef2".split()
-)
+_SCHEDULE = {
+    "betas",
+    *(f"{root}alphas_cumprod{which}" for root in ("", "sqrt_") for which in ("", "_prev")),
+    *(f"{what}_alphas_cumprod" for what in ("sqrt_one_minus", "log_one_minus", "sqrt_recip", "sqrt_recipm1")),
+    *(f"posterior_{what}" for what in ("variance", "log_variance_clipped", "mean_coef1", "mean_coef2")),
+}
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,8 @@ def load_schedule(source: Source, progress: Progress) -> Floats:
     if np.allclose(alphas, expected, rtol=1e-3, atol=1e-7):
         return expected
     progress.note(
-        f"{source.checkpoint.path}: its noise schedule is used, which leaves {alphas[-1]:.2g} of the signal at the end, "
-        "not 0"
+        f"{source.checkpoint.path}: its own noise schedule is used, which leaves {alphas[-1]:.2g} of the signal "
+        "at its end"
     )
     return alphas
 
@@ -176,8 +177,8 @@ def load_reconstruction(source: Source) -> tuple[Any, Tensor, dict[str, Tensor]]
 
     config = source.config
     with torch.device("meta"):
-        empty = UNet2DModel(**triplane_settings(config)).state_dict()
-    shapes: dict[str, Shape] = {f"unet2.unet.{name}": tuple(tensor.shape) for name, tensor in empty.items()}
+        empty: Any = UNet2DModel(**triplane_settings(config))
+    shapes: dict[str, Shape] = {f"unet2.unet.{name}": tuple(t.shape) for name, t in empty.state_dict().items()}
     shapes |= {"unet2.learned_plane": plane_shape(config)} | head_shapes(config.triplane)
     group = _Group("CRM's reconstruction network", "", "unet2.learned_plane")
     held = _load(source, group, shapes)

@@ -54,8 +54,8 @@ def encode_image(weights: Mapping[str, Tensor], config: ClipConfig, image: Pictu
     from mvgen.core.crm.network import vision_tokens
 
     kernel = weights["visual.conv1.weight"]
-    values = resized(image, config.image, "bicubic").astype(np.float32) / 255
-    values = (values - np.float32(CLIP_MEAN)) / np.float32(CLIP_STD)
+    values = resized(image, config.image, "bicubic") / 255
+    values = (values - CLIP_MEAN) / CLIP_STD
     pixels = torch.from_numpy(values.transpose(2, 0, 1)[None]).to(kernel.device, kernel.dtype)
     return vision_tokens(weights, config, pixels)
 
@@ -80,7 +80,7 @@ def autoencoder(weights: Mapping[str, Tensor], config: VaeConfig) -> Any:
 
     levels = len(config.widths)
     with torch.device("meta"):
-        network = AutoencoderKL(
+        network: Any = AutoencoderKL(
             block_out_channels=config.widths,
             down_block_types=("DownEncoderBlock2D",) * levels,
             up_block_types=("UpDecoderBlock2D",) * levels,

@@ -8,7 +8,7 @@ Views and coordinate maps are [6, S, S, 3] uint8 sRGB in the order front, left, 
 y and z of the surface in the triplane's frame (see `triplane`), from -1 to 1.
 
 Every stage raises WeightsError for weights that are missing or do not fit, CannotError for a precision that the device
-does not have.
+does not have, or in which a network overflows, and ValueError for arrays of other shapes.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def make_views(
     """Six views of the object in a square picture [S, S, 3] on `GREY`, which is taken for its front.
 
     weights: ``pixel-diffusion.pth`` or the folder that it is in; beside: files with what it may lack (see
-    `checkpoint`). The same seed gives the same views on the same device. Raises UsageError for a number of steps that is
-    not from 1 to 333.
+    `checkpoint`). The same seed gives the same views on the same device. Raises UsageError for a number of steps
+    that is not from 1 to 333.
     """
     import torch
 
@@ -119,24 +119,25 @@ def make_triplane(
     """A triplane of six views and their coordinate maps, in float32. weights: ``CRM.pth``; else as `make_views`."""
     import torch
 
-    from mvgen.core.crm.encoders import resized
     from mvgen.core.crm.triplane import Triplane, assemble, input_noise, noisy, triplane_features
 
     progress = progress or Silent()
     source, generator = _begin("triplane", weights, (), seed, device, precision, progress)
-    side = source.config.picture
-    maps = assemble(*(np.stack([resized(p, side, "bilinear") for p in given]) for given in (views, coordinates)))
+    maps = assemble(_fitted(source, views), _fitted(source, coordinates))
     clean = torch.from_numpy(maps.astype(np.float32) / 255)[None]
     progress.stage("triplane", 1)
     with torch.inference_mode():
         network, plane, heads = load_reconstruction(source)
-        features = triplane_features(network, plane, noisy(clean, input_noise(len(maps), side, generator))).float()
+        features = triplane_features(network, plane, noisy(clean, input_noise(generator, *maps.shape))).float()
     progress.advance()
     return Triplane(source.config.triplane, features, heads)
 
 
 def triplane_to_mesh(triplane: Triplane) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Vertices [N, 3] and faces [M, 3], counter-clockwise from outside. Raises CannotError where there is no surface."""
+    """Vertices [N, 3] and faces [M, 3], counter-clockwise from outside.
+
+    Raises CannotError where there is no surface.
+    """
     import torch
 
     from mvgen.core.crm.triplane import extract_mesh
@@ -145,7 +146,7 @@ def triplane_to_mesh(triplane: Triplane) -> tuple[NDArray[np.float64], NDArray[n
         vertices, faces = extract_mesh(triplane)
     if not len(faces):
         raise CannotError("the triplane holds no surface", "try another seed, or a picture of one object on grey")
-    return _to_mesh_frame(vertices.double().cpu().numpy()), faces.int().cpu().numpy()
+    return _to_mesh_frame(vertices.cpu().numpy().astype(np.float64)), faces.cpu().numpy().astype(np.int32)
 
 
 def colours_at(triplane: Triplane, points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -162,7 +163,7 @@ def colours_at(triplane: Triplane, points: NDArray[np.floating]) -> NDArray[np.f
 # ---------------------------------------------------------------- parts
 
 
-def _to_mesh_frame(points: NDArray[np.floating]) -> NDArray[np.floating]:
+def _to_mesh_frame(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
 
 
@@ -191,10 +192,18 @@ def _begin(
 
 
 def _latents(source: Source, pictures: Pictures, generator: Generator) -> Tensor:
-    from mvgen.core.crm.encoders import encode_pictures, resized
+    from mvgen.core.crm.encoders import encode_pictures
 
-    side = source.config.picture
-    return encode_pictures(load_vae(source), np.stack([resized(p, side, "bilinear") for p in pictures]), generator)
+    return encode_pictures(load_vae(source), _fitted(source, pictures), generator)
+
+
+def _fitted(source: Source, pictures: Pictures) -> Pictures:
+    """Square pictures [N, S, S, 3] at the networks' size."""
+    from mvgen.core.crm.encoders import resized
+
+    if pictures.ndim != 4 or pictures.shape[1] != pictures.shape[2] or pictures.shape[3] != 3:
+        raise ValueError(f"pictures of shape {pictures.shape}, expected [N, S, S, 3]")
+    return np.stack([resized(picture, source.config.picture, "bilinear") for picture in pictures])
 
 
 def _conditions(source: Source, image: Pictures) -> tuple[Tensor, Tensor]:
@@ -237,7 +246,10 @@ def _diffuse(
     noise = start_noise(alphas, reference[0], len(cameras), generator)
     predict = predictor(unet, cameras, text, embed_image(unet, image), reference if seen is None else None, seen)
     progress.stage(source.stage, len(plan))
-    return sample(predict, noise, plan, guidance, progress)[list(_FRAME_OF_VIEW)]
+    latents = sample(predict, noise, plan, guidance, progress)[list(_FRAME_OF_VIEW)]
+    if not latents.isfinite().all():
+        raise CannotError(f"{source.precision}: the numbers of the network do not fit into it", "use float32")
+    return latents
 
 
 def _pictures(source: Source, latents: Tensor) -> Pictures:

@@ -130,8 +130,8 @@ def predictor(
     """The noise that a network sees in latents [F, 4, h, w] at a timestep, without and with the condition.
 
     cameras [F, 16]; text [2, N, C] and image [2, M, C]: tokens without and with the condition. reference [1, 4, h, w]
-    replaces the last frame's latents before the network; seen [F, 4, h, w] goes beside all frames' channels. Without the
-    condition both are zeros.
+    replaces the last frame's latents before the network; seen [F, 4, h, w] goes beside all frames' channels. Without
+    the condition both are zeros.
     """
     import torch
 

@@ -60,11 +60,11 @@ def _sides(maps: NDArray[np.uint8]) -> tuple[list[NDArray[np.uint8]], list[NDArr
     return first, second
 
 
-def input_noise(channels: int, side: int, generator: Generator) -> Tensor:
-    """[1, channels, side, 3 side], on the CPU: normal, with a mean of 1/2 and that deviation."""
+def input_noise(generator: Generator, *shape: int) -> Tensor:
+    """[1, *shape], on the CPU: normal, with a mean of 1/2 and that deviation."""
     import torch
 
-    return 0.5 * torch.randn((1, channels, side, 3 * side), generator=generator) + 0.5
+    return 0.5 * torch.randn((1, *shape), generator=generator) + 0.5
 
 
 def noisy(clean: Tensor, noise: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def triplane_network(weights: Mapping[str, Tensor], config: Config) -> Any:
     from diffusers import UNet2DModel
 
     with torch.device("meta"):
-        network = UNet2DModel(**triplane_settings(config))
+        network: Any = UNet2DModel(**triplane_settings(config))
     network.load_state_dict(dict(weights), assign=True)
     return network.eval().requires_grad_(False)
 
