@@ -1,11 +1,11 @@
 """The four stages from a picture to a mesh, each a function of plain arrays that loads what it needs and frees it.
 
-The mesh's frame is glTF's: y up, x to the right and z towards the viewer of the input picture, everything within
-[-1, 1].
+The mesh's frame is glTF's: x to the right, y up and z towards the viewer of the input picture, everything within
+[-1, 1]. Of the cameras' frame (see `sampler`) it is (x, z, -y); the triplane's is that after half a turn.
 
 Views and coordinate maps are [6, S, S, 3] uint8 sRGB in the order front, left, below, back, right, above (see
 `sampler`), on grey (127, 127, 127); S is 256 for the published weights. In a coordinate map red, green and blue are x,
-y and z of the surface in the triplane's frame (see `triplane`), from -1 to 1.
+y and z of the surface.
 
 Every stage raises WeightsError for weights that are missing or do not fit, CannotError for a precision that the device
 does not have, or in which a network overflows, and ValueError for arrays of other shapes.
@@ -146,7 +146,7 @@ def triplane_to_mesh(triplane: Triplane) -> tuple[NDArray[np.float64], NDArray[n
         vertices, faces = extract_mesh(triplane)
     if not len(faces):
         raise CannotError("the triplane holds no surface", "try another seed, or a picture of one object on grey")
-    return _to_mesh_frame(vertices.cpu().numpy().astype(np.float64)), faces.cpu().numpy().astype(np.int32)
+    return _turned(vertices.cpu().numpy()), faces.cpu().numpy().astype(np.int32)
 
 
 def colours_at(triplane: Triplane, points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -155,7 +155,7 @@ def colours_at(triplane: Triplane, points: NDArray[np.floating]) -> NDArray[np.f
 
     from mvgen.core.crm.triplane import point_colours
 
-    places = torch.from_numpy(_to_triplane_frame(points).astype(np.float32)).to(triplane.features.device)
+    places = torch.from_numpy(_turned(points).astype(np.float32)).to(triplane.features.device)
     with torch.inference_mode():
         return point_colours(triplane, places).cpu().numpy()
 
@@ -163,12 +163,9 @@ def colours_at(triplane: Triplane, points: NDArray[np.floating]) -> NDArray[np.f
 # ---------------------------------------------------------------- parts
 
 
-def _to_mesh_frame(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
-
-
-def _to_triplane_frame(points: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
+def _turned(points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Points [N, 3] of the triplane's frame in the mesh's, or of that in the other: it is its own inverse."""
+    return np.stack([-points[:, 0], points[:, 2], points[:, 1]], axis=1).astype(np.float64)
 
 
 def _begin(

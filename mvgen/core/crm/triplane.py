@@ -1,6 +1,7 @@
 """From six pictures and six coordinate maps to a triplane, and from that to a mesh with colours.
 
-Points of this module are in the triplane's frame: z up, the front view seen from -y, everything within [-1, 1].
+Points of this module are in the triplane's frame: z up, the front view seen from +y with x to its left, everything
+within [-1, 1]. It is the cameras' frame (see `sampler`) after half a turn about z.
 """
 
 from __future__ import annotations
