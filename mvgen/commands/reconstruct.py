@@ -180,7 +180,8 @@ def reconstruct(
     save_cameras: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|DIR", help="Also write the cameras: transforms.json, or a COLMAP model in a folder."
+            metavar="FILE|DIR",
+            help="Also write the cameras: transforms.json, a COLMAP model in a folder, or a .glb to look at.",
         ),
     ] = None,
     previews: Annotated[
@@ -384,7 +385,7 @@ def _check_extras(job: Job, last: Stage, save_cameras: str | None, previews: str
     if save_cameras is not None:
         if last in ("load", "predict"):
             raise UsageError(f"--save-cameras: --stop-after {last} finds no cameras", "stop after sfm, align or later")
-        job.check(save_cameras, folder=not save_cameras.endswith(".json"))
+        job.check(save_cameras, folder=not save_cameras.endswith((".json", ".glb")))
     if previews is not None:
         if last in ("load", "sfm", "predict"):
             raise UsageError(f"--previews: --stop-after {last} makes no depth maps", "stop after stereo or later")
@@ -555,10 +556,15 @@ def _publish_pictures(run: Run, target: Path) -> None:
 
 def _write_cameras(job: Job, result: Reconstruction, target: str) -> None:
     from mvgen.core.io.cameras import save_cameras
+    from mvgen.core.io.meshes import save_mesh
+    from mvgen.core.io.pyramids import pyramid_width, pyramids
 
     scene = result.scene
     assert scene is not None
-    if target.endswith(".json"):
+    cameras = [view.camera for view in scene.views]
+    if target.endswith(".glb"):
+        job.write(target, lambda draft: save_mesh(pyramids(cameras, pyramid_width(cameras)), draft))
+    elif target.endswith(".json"):
         job.write(target, lambda draft: save_cameras(scene, draft))
     else:
         job.write_folder(target, lambda draft: save_cameras(scene, draft))

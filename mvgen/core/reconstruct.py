@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera, Similarity
 from mvgen.core.dust3r.align import Prediction, align
 from mvgen.core.dust3r.checkpoint import load_network
-from mvgen.core.dust3r.join import Dust3rOptions, align_options, fits_of, masked, posed_scene
-from mvgen.core.dust3r.pairs import both_ways, pair_graph
+from mvgen.core.dust3r.join import Dust3rOptions, align_options, fits_of, masked, pair_score, posed_scene
+from mvgen.core.dust3r.pairs import best_pairs, both_ways, pair_graph
 from mvgen.core.dust3r.pictures import fit_photo, network_picture
 from mvgen.core.dust3r.predict import find_pairs, load_pair, pair_name, predict_pairs
 from mvgen.core.errors import CannotError, InputError
@@ -469,6 +469,11 @@ def align_stage(source: Source, run: Run) -> dict[str, Any]:
         prediction = load_pair((i, j), path, (sizes[i], sizes[j]))
         return masked(prediction, twice[i].mask, twice[j].mask, fits)
 
+    if options.worst_pairs:
+        scores = [pair_score(load(e)) for e in range(len(found))]
+        kept = best_pairs([pair for pair, _ in found], scores, options.worst_pairs)
+        run.progress.note(f"align: {len(found) - len(kept)} of {len(found)} predictions are left out as the least sure")
+        found = [found[e] for e in kept]
     aligned = align([pair for pair, _ in found], load, sizes, align_options(twice, fits, options), run.progress)
     run.progress.note(f"predictions differ by {aligned.residual:.2%} of the depth in the median")
     scene, maps = posed_scene(aligned, fits, pictures, options)

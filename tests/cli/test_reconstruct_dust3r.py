@@ -66,6 +66,13 @@ def test_perfect_predictions_become_cameras_and_points(scene: Path, box: Box) ->
     assert len(at) > 3000 and np.percentile(error, 98) < 0.02
 
 
+def test_cameras_are_drawn_where_they_are(scene: Path, box: Box) -> None:
+    box.ok(scene, "--from", "predict", "--stop-after", "align", "-o", "posed", "--save-cameras", "seen.glb")
+    drawn, cameras = load_mesh(box.folder / "seen.glb"), read_cameras(box.folder / "posed")
+    for camera in cameras:
+        assert np.linalg.norm(drawn.vertices - camera.centre, axis=1).min() < 0.02 * drawn.diagonal
+
+
 def test_stages_go_on_from_one_another_and_end_in_a_textured_mesh(scene: Path, box: Box) -> None:
     box.ok(scene, "--from", "predict", "--stop-after", "align", "-o", "posed")
     assert {p.name for p in (box.folder / "posed").iterdir()} >= {"images", "depth", "sparse", "transforms.json"}
@@ -105,6 +112,36 @@ def test_one_photo_of_perfect_predictions_becomes_points(box: Box, tmp_path: Pat
     write_pairs(tmp_path / "one" / "pairs", relief.cameras(1) * 2, Caster(relief.relief()), 256)
     box.ok(tmp_path / "one", "--from", "predict", "-o", "p.ply", "--as", "points")
     assert len(load_points(box.folder / "p.ply")) > 3000
+
+
+def test_the_least_sure_pairs_are_left_out(scene: Path, box: Box) -> None:
+    shutil.copytree(scene, box.folder / "scene")
+    for name in ("pair_0000_0003.npz", "pair_0003_0000.npz"):  # far off, and the network knows it
+        with np.load(box.folder / "scene" / "pairs" / name) as data:
+            arrays = dict(data)
+        arrays["pts3d_j"] = arrays["pts3d_j"] * 1.7 + 1
+        arrays |= {key: np.full_like(arrays[key], 1.5) for key in ("conf_i", "conf_j")}
+        np.savez(box.folder / "scene" / "pairs" / name, **arrays)
+    ran = box.ok("scene", "--from", "predict", "--stop-after", "align", "-o", "out", "-v", "--previews", "seen",
+                 "--save-cameras", "c.json", "--set", "dust3r.worst_pairs=17")  # fmt: skip
+    assert "2 of 12 predictions are left out" in ran.stderr.decode()
+    pairs = matching_cameras(read_cameras(box.folder / "c.json"), relief.cameras(4))
+    assert camera_errors(pairs, align_cameras(pairs))[0].max() < 0.1
+    assert any("confidence" in p.name for p in (box.folder / "seen").rglob("*.png"))
+
+
+def test_photos_twice_and_in_other_sizes(weights: Path, box: Box) -> None:
+    from PIL import Image
+
+    relief.photograph(box.folder / "in", 2)
+    shutil.copyfile(box.folder / "in" / "p0.jpg", box.folder / "in" / "p0_again.jpg")
+    with Image.open(box.folder / "in" / "p1.jpg") as photo:
+        photo.transpose(Image.Transpose.ROTATE_90).save(box.folder / "in" / "upright.jpg")
+        photo.resize((200, 150)).save(box.folder / "in" / "small.jpg")
+    shutil.copyfile(weights, box.folder / "tiny.pth")
+    box.ok("in", "-o", "s", "--as", "scene", "--method", "dust3r", "--weights", "tiny.pth", "--stop-after", "align")
+    assert len(list((box.folder / "s" / "pairs").iterdir())) == 20
+    assert len(list((box.folder / "s" / "depth").iterdir())) == 5
 
 
 def test_what_cannot_be_is_refused_in_one_line(scene: Path, weights: Path, box: Box) -> None:

@@ -23,7 +23,9 @@ from mvgen.core.progress import Progress, Silent
 
 Array = NDArray[np.float64]
 
-SAMPLES = 4096  # pixels of a photo from which scales, focal lengths and cameras are found
+SAMPLES = 4096  # most pixels of a photo from which scales, focal lengths and cameras are found
+FEWEST = 256  # of them, however many pairs there are
+HELD = 12 << 20  # bytes of sampled points a photo, on average; 64 for each sample of a pair
 ROUNDS = 12  # of reweighting
 NEAR = 1e-3  # of the typical distance or error: what is nearer than that weighs no more
 ROWS = 64  # of a photo whose depths are averaged at a time
@@ -79,13 +81,16 @@ def align(
 ) -> Alignment:
     """Align the predictions of ordered pairs; ``load(e)`` reads that of pairs[e]; sizes: height and width of photos.
 
-    Only one photo's maps are held at a time. Raises CannotError where photos are not joined by pairs.
+    Only one photo's maps are held at a time, and the more pairs, the fewer pixels of each: memory follows the number of
+    photos. Raises CannotError where photos are not joined by pairs.
     """
     options, progress = options or AlignOptions(), progress or Silent()
     _check_joined(pairs, len(sizes))
     progress.stage("align", 4 * len(pairs))
-    samples = [_sample(pairs, load, e, sizes, progress) for e in range(len(pairs))]
-    views = _own_views(pairs, samples, sizes, options)
+    most = min(SAMPLES, max(FEWEST, HELD * len(sizes) // (64 * len(pairs))))
+    grids = [_sampling(size, most) for size in sizes]
+    samples = [_sample(pairs, load, e, grids, progress) for e in range(len(pairs))]
+    views = _own_views(pairs, samples, grids, options)
     cameras = _linked(pairs, samples, views, options, progress)
     for _ in range(2):
         views = _joint_views(pairs, samples, views, cameras)
@@ -107,6 +112,21 @@ def _linked(
 
 
 # ---------------------------------------------------------------- samples
+
+
+@dataclass(frozen=True, eq=False)
+class _Sampling:
+    """Which pixels of a photo are sampled: size (height, width), rows [S] and columns [S]."""
+
+    size: tuple[int, int]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def rays(self, focal: float) -> Array:
+        """[S, 3], with z = 1."""
+        height, width = self.size
+        x, y = (self.columns + 0.5 - width / 2) / focal, (self.rows + 0.5 - height / 2) / focal
+        return np.stack([x, y, np.ones(len(x))], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +166,14 @@ def _check_joined(pairs: Sequence[tuple[int, int]], count: int) -> None:
         raise CannotError(f"photo {alone} shares no pair with the others", "use a graph with more pairs")
 
 
-def _pixels(size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of an even grid of at most SAMPLES pixels."""
+def _sampling(size: tuple[int, int], most: int) -> _Sampling:
+    """An even grid of about ``most`` pixels of a photo."""
     height, width = size
-    step = max(1.0, np.sqrt(height * width / SAMPLES))
+    step = max(1.0, np.sqrt(height * width / most))
     rows = np.arange(step / 2, height, step).astype(np.int64)
     columns = np.arange(step / 2, width, step).astype(np.int64)
     grid = np.meshgrid(rows, columns, indexing="ij")
-    return grid[0].ravel(), grid[1].ravel()
+    return _Sampling(size, grid[0].ravel(), grid[1].ravel())
 
 
 def _weights(confidence: NDArray[np.floating], points: NDArray[np.floating]) -> Array:
@@ -164,7 +184,7 @@ def _weights(confidence: NDArray[np.floating], points: NDArray[np.floating]) -> 
 
 
 def _sample(
-    pairs: Sequence[tuple[int, int]], load: Load, e: int, sizes: Sequence[tuple[int, int]], progress: Progress
+    pairs: Sequence[tuple[int, int]], load: Load, e: int, grids: list[_Sampling], progress: Progress
 ) -> _Sampled:
     prediction = load(e)
     parts: list[Array] = []
@@ -172,7 +192,7 @@ def _sample(
         (pairs[e][0], prediction.points_i, prediction.confidence_i),
         (pairs[e][1], prediction.points_j, prediction.confidence_j),
     ):
-        at = _pixels(sizes[view])
+        at = grids[view].rows, grids[view].columns
         some = np.asarray(points[at], np.float64)
         weight = _weights(confidence[at], some)
         parts += [np.where(weight[:, None] > 0, some, 0.0), weight]
@@ -194,11 +214,11 @@ def _reweighted(weight: Array, distance: Array) -> Array:
 
 
 def _own_views(
-    pairs: Sequence[tuple[int, int]], samples: list[_Sampled], sizes: Sequence[tuple[int, int]], options: AlignOptions
+    pairs: Sequence[tuple[int, int]], samples: list[_Sampled], grids: list[_Sampling], options: AlignOptions
 ) -> list[_View]:
     """Each photo's map from what its own pairs say of it; their scales are put into the samples."""
     maps, weights = [], []
-    for i in range(len(sizes)):
+    for i in range(len(grids)):
         mine = [e for e, pair in enumerate(pairs) if pair[0] == i]
         if not mine:
             raise CannotError(f"photo {i} is never the first of a pair", "predict its pairs both ways")
@@ -207,10 +227,10 @@ def _own_views(
             samples[e] = replace(samples[e], scale=float(scale))
         maps.append(points)
         weights.append(weight)
-    focals = _focals(maps, weights, sizes, options)
+    focals = _focals(maps, weights, grids, options)
     out = []
-    for points, weight, size, focal in zip(maps, weights, sizes, focals):
-        rays = _rays(size, focal)
+    for points, weight, grid, focal in zip(maps, weights, grids, focals):
+        rays = grid.rays(focal)
         out.append(_View(rays, np.maximum(points[:, 2], 1e-9), np.where(points[:, 2] > 0, weight, 0.0), focal))
     return out
 
@@ -232,16 +252,7 @@ def _common_map(maps: list[Array], weights: list[Array]) -> tuple[Array, Array, 
     return mean, weight.sum(0), scales
 
 
-def _rays(size: tuple[int, int], focal: float) -> Array:
-    rows, columns = _pixels(size)
-    return np.stack(
-        [(columns + 0.5 - size[1] / 2) / focal, (rows + 0.5 - size[0] / 2) / focal, np.ones(len(rows))], axis=-1
-    )
-
-
-def _focals(
-    maps: list[Array], weights: list[Array], sizes: Sequence[tuple[int, int]], options: AlignOptions
-) -> list[float]:
+def _focals(maps: list[Array], weights: list[Array], grids: list[_Sampling], options: AlignOptions) -> list[float]:
     """The focal length of each photo, or of each group of photos, that explains where points are seen."""
     groups = options.groups or tuple(range(len(maps)))
     out = [0.0] * len(maps)
@@ -251,24 +262,24 @@ def _focals(
         focal = (
             known[0]
             if known
-            else _focal([maps[k] for k in members], [weights[k] for k in members], [sizes[k] for k in members])
+            else _focal([maps[k] for k in members], [weights[k] for k in members], [grids[k] for k in members])
         )
         for k in members:
             out[k] = options.focals.get(k, focal)
     return out
 
 
-def _focal(maps: list[Array], weights: list[Array], sizes: list[tuple[int, int]]) -> float:
+def _focal(maps: list[Array], weights: list[Array], grids: list[_Sampling]) -> float:
     """Minimises the sum of distances in pixels between f (x / z, y / z) and the pixels."""
     seen, there, weight = [], [], []
-    for points, w, size in zip(maps, weights, sizes):
-        rays = _rays(size, 1.0)[:, :2]
+    for points, w, grid in zip(maps, weights, grids):
+        rays = grid.rays(1.0)[:, :2]
         front = (points[:, 2] > 1e-9) & (w > 0)
         seen.append(rays[front])
         there.append(points[front, :2] / points[front, 2:])
         weight.append(w[front])
     p, q, w = np.concatenate(seen), np.concatenate(there), np.concatenate(weight)
-    longest = max(max(s) for s in sizes)
+    longest = max(max(grid.size) for grid in grids)
     if not len(p) or not (w[:, None] * q**2).sum() > 0:
         return 1.2 * longest
     near = w

@@ -28,14 +28,16 @@ SAME = 0.02  # of the depth: two photos see the same point
 @dataclass(frozen=True)
 class Dust3rOptions:
     """graph: which photos are shown together (see `pairs.pair_graph`); batch: pairs decoded at a time; image_size:
-    longer side of the network's pictures, 0 for the size it was trained at; min_confidence: raw confidence (1 is none)
-    under which a pixel is not believed; least_sure: the percentage of pixels that are not, where that is more; clean:
-    leave out what no second photo confirms, within agreement of the depth; share_lens: photos of one camera have one
-    focal length; precision: of the network, see `predict.half_precision`."""
+    longer side of the network's pictures, 0 for the size it was trained at; worst_pairs: the percentage of pairs, those
+    of the lowest mean confidence, that are not aligned as long as photos stay joined; min_confidence: raw confidence (1
+    is none) under which a pixel is not believed; least_sure: the percentage of pixels that are not, where that is more;
+    clean: leave out what no second photo confirms, within agreement of the depth; share_lens: photos of one camera have
+    one focal length; precision: of the network, see `predict.half_precision`."""
 
     graph: str = "complete"
     batch: int = between(4, 1, 1024)
     image_size: int = between(0, 0, 4096)
+    worst_pairs: float = between(0.0, 0, 99)
     min_confidence: float = between(3.0, 0)
     least_sure: float = between(0.0, 0, 99)
     clean: bool = True
@@ -97,6 +99,12 @@ def masked(prediction: Prediction, mask_i: Path | None, mask_j: Path | None, fit
         confidence_i=seen(prediction.confidence_i, mask_i, fits[prediction.i]),
         confidence_j=seen(prediction.confidence_j, mask_j, fits[prediction.j]),
     )
+
+
+def pair_score(prediction: Prediction) -> float:
+    """How sure a prediction is: the mean logarithm of the confidence in its two maps."""
+    sure = (np.log(np.maximum(c.astype(np.float32), 1)) for c in (prediction.confidence_i, prediction.confidence_j))
+    return float(np.mean([s.mean() for s in sure]))
 
 
 def posed_scene(

@@ -231,7 +231,7 @@ def _refined(weights: Weights, name: str, coarse: Tensor, fine: Tensor | None) -
     if fine is not None:
         coarse = coarse + _residual(weights, f"{name}.resConfUnit1", fine)
     coarse = _residual(weights, f"{name}.resConfUnit2", coarse)
-    return _twice(_conv(weights, f"{name}.out_conv", coarse))  # a 1x1 kernel: either order gives the same, this costs less
+    return _twice(_conv(weights, f"{name}.out_conv", coarse))  # either order gives the same
 
 
 def _residual(weights: Weights, name: str, x: Tensor) -> Tensor:

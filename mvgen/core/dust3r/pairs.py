@@ -7,6 +7,7 @@ directions.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from mvgen.core.errors import UsageError
 
@@ -52,6 +53,29 @@ def pair_graph(count: int, graph: str) -> list[Pair]:
 def both_ways(pairs: list[Pair]) -> list[Pair]:
     """Every pair, then every pair turned around."""
     return [*pairs, *((j, i) for i, j in pairs)]
+
+
+def best_pairs(pairs: Sequence[Pair], scores: Sequence[float], left_out: float) -> list[int]:
+    """Which of the ordered pairs stay when ``left_out`` percent of the unordered ones go, those of the lowest scores.
+
+    A pair's score is the mean over its two directions. Pairs without which photos would not be joined any more stay.
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    both: dict[Pair, list[float]] = {}
+    for pair, score in zip(pairs, scores):
+        both.setdefault(_ordered(*pair), []).append(score)
+    names = sorted(both, key=lambda pair: (float(np.mean(both[pair])), pair))
+    rank = np.arange(len(names), 0, -1)  # the best are the cheapest; 0 would be no pair at all
+    count = 1 + max(max(pair) for pair in names)
+    i, j = np.array(names).T
+    tree = minimum_spanning_tree(coo_array((rank, (i, j)), (count, count))).tocoo()
+    needed = {_ordered(int(a), int(b)) for a, b in zip(tree.row, tree.col)}
+    spare = [pair for pair in names if pair not in needed]
+    gone = set(spare[: int(len(names) * left_out / 100)])
+    return [e for e, pair in enumerate(pairs) if _ordered(*pair) not in gone]
 
 
 def _ordered(i: int, j: int) -> Pair:

@@ -91,6 +91,14 @@ def test_noise_and_outliers_are_averaged_away():
     assert rotation < 0.5 and focal < 0.02 and depth < 0.02
 
 
+def test_many_pairs_share_the_memory_of_few(monkeypatch):
+    """Of noisy predictions too, a sixteenth of the pixels gives the cameras."""
+    monkeypatch.setattr("mvgen.core.dust3r.align.HELD", 64 * 9 * 256)
+    world = World(noise=0.05, outliers=0.2)
+    rotation, focal, depth = world.errors(world.align())
+    assert rotation < 0.8 and focal < 0.02 and depth < 0.02
+
+
 @pytest.mark.parametrize("graph", ["swin-2", "oneref-1", "logwin-2-noncyclic"])
 def test_sparse_graphs_are_enough(graph):
     world = World(6, graph=graph)

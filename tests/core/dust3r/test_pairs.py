@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvgen.core.dust3r.pairs import both_ways, pair_graph
+from mvgen.core.dust3r.pairs import best_pairs, both_ways, pair_graph
 from mvgen.core.errors import UsageError
 
 
@@ -34,3 +34,12 @@ def test_every_photo_takes_part_and_no_pair_twice(count, graph):
 def test_other_graphs_are_refused(graph):
     with pytest.raises(UsageError):
         pair_graph(4, graph)
+
+
+def test_the_least_sure_pairs_go_both_ways_while_photos_stay_joined():
+    pairs = both_ways([(0, 1), (0, 2), (1, 2), (2, 3)])
+    score = {(0, 1): 3.0, (1, 0): 1.0, (0, 2): 1.9, (2, 0): 1.9, (1, 2): 5.0, (2, 1): 5.0, (2, 3): 0.1, (3, 2): 0.1}
+    kept = [pairs[e] for e in best_pairs(pairs, [score[p] for p in pairs], 25)]
+    assert set(pairs) - set(kept) == {(0, 2), (2, 0)}  # photo 3 hangs on the pair that is less sure
+    assert best_pairs(pairs, [score[p] for p in pairs], 0) == list(range(8))
+    assert len(best_pairs(pairs, [score[p] for p in pairs], 99)) == 6
