@@ -1,7 +1,7 @@
 """The four stages from a picture to a mesh, each a function of plain arrays that loads what it needs and frees it.
 
 The mesh's frame is glTF's: x to the right, y up and z towards the viewer of the input picture, everything within
-[-1, 1]. Of the cameras' frame (see `sampler`) it is (x, z, -y); the triplane's is that after half a turn.
+about [-1, 1]. Of the cameras' frame (see `sampler`) it is (x, z, -y); the triplane's is that after half a turn.
 
 Views and coordinate maps are [6, S, S, 3] uint8 sRGB in the order front, left, below, back, right, above (see
 `sampler`), on grey (127, 127, 127); S is 256 for the published weights. In a coordinate map red, green and blue are x,
@@ -14,6 +14,7 @@ does not have, or in which a network overflows, and ValueError for arrays of oth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ from mvgen.core.crm.checkpoint import (
     load_vision,
     open_stage,
 )
-from mvgen.core.crm.sampler import FRAMES, camera_vectors, predictor, sample, sampler_steps, start_noise
+from mvgen.core.crm.sampler import FRAMES, Floats, Step, camera_vectors, predictor, sample, sampler_steps, start_noise
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress, Silent
 
@@ -72,10 +73,11 @@ def make_views(
 
     progress = progress or Silent()
     source, generator = _begin("views", weights, beside, seed, device, precision, progress)
+    plan = _plan(source, steps, progress)
     with torch.inference_mode():
         reference = _latents(source, image[None], generator)
         text, tokens = _conditions(source, image)
-        latents = _diffuse(source, reference, None, text, tokens, steps, guidance, generator, progress)
+        latents = _diffuse(source, reference, None, text, tokens, plan, guidance, generator, progress)
         return _pictures(source, latents)
 
 
@@ -98,11 +100,12 @@ def make_coordinates(
 
     progress = progress or Silent()
     source, generator = _begin("coordinates", weights, beside, seed, device, precision, progress)
+    plan = _plan(source, steps, progress)
     with torch.inference_mode():
         reference = _latents(source, image[None], generator)
-        seen = _latents(source, views[list(FRAMES)], generator)
+        seen = _latents(source, _six(views)[list(FRAMES)], generator)
         text, tokens = _conditions(source, image)
-        latents = _diffuse(source, reference, seen, text, tokens, steps, guidance, generator, progress)
+        latents = _diffuse(source, reference, seen, text, tokens, plan, guidance, generator, progress)
         return _pictures(source, latents)
 
 
@@ -123,7 +126,7 @@ def make_triplane(
 
     progress = progress or Silent()
     source, generator = _begin("triplane", weights, (), seed, device, precision, progress)
-    maps = assemble(_fitted(source, views), _fitted(source, coordinates))
+    maps = assemble(_fitted(source, _six(views)), _fitted(source, _six(coordinates)))
     clean = torch.from_numpy(maps.astype(np.float32) / 255)[None]
     progress.stage("triplane", 1)
     with torch.inference_mode():
@@ -188,6 +191,28 @@ def _begin(
     return open_stage(weights, stage, progress, beside, device, precision), generator
 
 
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The schedule and a sampler's steps through it."""
+
+    alphas: Floats
+    steps: list[Step]
+
+
+def _plan(source: Source, steps: int, progress: Progress) -> _Plan:
+    alphas = load_schedule(source, progress)
+    plan = _Plan(alphas, sampler_steps(alphas, steps))
+    if len(plan.steps) != steps:
+        progress.note(f"{len(plan.steps)} steps for {steps}, evenly spaced over the schedule")
+    return plan
+
+
+def _six(pictures: Pictures) -> Pictures:
+    if len(pictures) != len(FRAMES):
+        raise ValueError(f"{len(pictures)} pictures, expected {len(FRAMES)}")
+    return pictures
+
+
 def _latents(source: Source, pictures: Pictures, generator: Generator) -> Tensor:
     from mvgen.core.crm.encoders import encode_pictures
 
@@ -220,7 +245,7 @@ def _diffuse(
     seen: Tensor | None,
     text: Tensor,
     image: Tensor,
-    steps: int,
+    plan: _Plan,
     guidance: float,
     generator: Generator,
     progress: Progress,
@@ -234,16 +259,12 @@ def _diffuse(
 
     from mvgen.core.crm.network import embed_image
 
-    alphas = load_schedule(source, progress)
-    plan = sampler_steps(alphas, steps)
-    if len(plan) != steps:
-        progress.note(f"{len(plan)} steps for {steps}, evenly spaced over the schedule")
     unet = load_unet(source)
     cameras = torch.from_numpy(camera_vectors(reference=seen is None)).to(source.device)
-    noise = start_noise(alphas, reference[0], len(cameras), generator)
+    noise = start_noise(plan.alphas, reference[0], len(cameras), generator)
     predict = predictor(unet, cameras, text, embed_image(unet, image), reference if seen is None else None, seen)
-    progress.stage(source.stage, len(plan))
-    latents = sample(predict, noise, plan, guidance, progress)[list(_FRAME_OF_VIEW)]
+    progress.stage(source.stage, len(plan.steps))
+    latents = sample(predict, noise, plan.steps, guidance, progress)[list(_FRAME_OF_VIEW)]
     if not latents.isfinite().all():
         raise CannotError(f"{source.precision}: the numbers of the network do not fit into it", "use float32")
     return latents

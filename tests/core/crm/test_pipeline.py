@@ -74,6 +74,7 @@ def test_image_guidance_and_views_matter(image, folder, result):
     assert not np.array_equal(result[2], triplane.features.numpy())
 
 
+@pytest.mark.slow
 def test_half_precision_says_about_the_same(image, folder):
     whole, half = (make_views(image, folder, steps=1, precision=p).astype(int) for p in ("float32", "bfloat16"))
     assert 0 < np.abs(whole - half).mean() < 0.5 * np.abs(whole - half[::-1]).mean()
@@ -95,3 +96,7 @@ def test_arrays_of_other_shapes_are_refused(image, folder, result):
         make_views(image[:40], folder)
     with pytest.raises(ValueError, match="expected"):
         make_coordinates(image, result[0][..., :1], folder)
+    with pytest.raises(ValueError, match="expected 6"):
+        make_coordinates(image, result[0][:5], folder)
+    with pytest.raises(ValueError, match="expected 6"):
+        make_triplane(result[0], result[1][:5], folder)
