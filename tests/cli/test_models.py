@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save
 
 from mvgen.core.dust3r.config import NetworkConfig, config_values, tensor_shapes
-from tests.core.dust3r.fill import fill
+from tests.core.fill import fill
 from tests.hub import serve
 
 TINY = NetworkConfig(32, 1, 2, 32, 4, 2, "linear", image_size=64)

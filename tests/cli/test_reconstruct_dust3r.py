@@ -21,8 +21,8 @@ from mvgen.core.io.meshes import load_mesh, load_points
 from mvgen.core.render.raycast import Caster
 from tests import relief
 from tests.cli.test_reconstruct import Box, new_box
-from tests.core.dust3r.fill import fill
 from tests.core.dust3r.perfect import write_pairs
+from tests.core.fill import fill
 
 TINY = NetworkConfig(32, 1, 2, 32, 4, 2, "linear")
 TEXT = (

@@ -13,7 +13,7 @@ from mvgen.core.dust3r.checkpoint import NOTICE, load_network
 from mvgen.core.dust3r.config import NetworkConfig, aliases, parse_config, tensor_shapes, unused_shapes
 from mvgen.core.errors import WeightsError
 from mvgen.core.progress import Silent
-from tests.core.dust3r.fill import fill
+from tests.core.fill import fill
 
 TINY = NetworkConfig(32, 1, 2, 32, 4, 2, "linear")
 TEXT = (

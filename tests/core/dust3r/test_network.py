@@ -10,7 +10,7 @@ import torch
 
 from mvgen.core.dust3r.config import NetworkConfig, aliases, config_from, tensor_shapes, unused_shapes
 from mvgen.core.dust3r.network import Network, Rotation, decode, encode
-from tests.core.dust3r.fill import fill
+from tests.core.fill import fill
 
 GOLDEN = Path(__file__).parent / "golden"
 MANIFESTS = json.loads((GOLDEN / "manifests.json").read_text())

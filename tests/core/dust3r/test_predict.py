@@ -11,7 +11,7 @@ from mvgen.core.dust3r.pairs import both_ways, pair_graph
 from mvgen.core.dust3r.predict import find_pairs, load_pair, pair_name, predict_pairs, save_pair
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.progress import Silent
-from tests.core.dust3r.fill import fill
+from tests.core.fill import fill
 
 TINY = NetworkConfig(32, 1, 2, 32, 4, 2, "linear")
 
