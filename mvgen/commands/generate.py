@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import MvgenError, UsageError
 
 if TYPE_CHECKING:
-    from mvgen.core.generate import Made, Request
+    from mvgen.core.generate.made import Made
+    from mvgen.core.generate.request import Request
 
 FORMATS = (".glb", ".obj", ".ply", ".stl", ".off")
 
@@ -22,13 +24,18 @@ def generate(
     job: Job,
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE...", help="Pictures of one object each; - is standard input."),
+        typer.Argument(
+            metavar="IMAGE...", help="Pictures of one object each, - is standard input; a folder of --from."
+        ),
     ],
     output: Output,
     model: Annotated[
-        Literal["auto", "inflate"],
-        typer.Option(help="inflate: the outline made round, no weights needed."),
+        Literal["auto", "inflate", "crm"],
+        typer.Option(help="inflate: the outline made round, no weights. crm: a network, seen from all sides."),
     ] = "auto",
+    weights: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR|FILE", help="The network's.", show_default="a downloaded model's")
+    ] = None,
     mask: Annotated[
         str | None, typer.Option(metavar="FILE", help="The object in white; else it is found in the picture.")
     ] = None,
@@ -36,48 +43,84 @@ def generate(
         Literal["auto", "alpha", "rembg", "plain", "grabcut"],
         typer.Option(help="How the object is told from its background; auto takes the first that applies."),
     ] = "auto",
+    ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--foreground-ratio", min=0.1, max=1, metavar="X", help="crm: object over picture.", show_default="0.9"
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=333, metavar="N", help="crm: of diffusion.", show_default="50")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, max=100, metavar="X", help="crm: by the picture.", show_default="5")
+    ] = None,
     texture_size: Annotated[
         int | None,
-        typer.Option(min=16, max=8192, metavar="PIXELS", help="Most along a side.", show_default="the picture's"),
+        typer.Option(
+            min=16, max=8192, metavar="PIXELS", help="Most along a side.", show_default="the picture's; crm 1024"
+        ),
     ] = None,
     colours: Annotated[
         Literal["texture", "vertices"], typer.Option(help="Where colours go; formats without textures get vertices.")
     ] = "texture",
     stop_after: Annotated[
-        Literal["prepare", "mesh", "texture"],
-        typer.Option(metavar="STAGE", help="prepare, mesh or texture; before the last, the output is a folder."),
+        Literal["prepare", "views", "coordinates", "triplane", "mesh", "texture"],
+        typer.Option(help="Stage after which to stop; before the last, the output is a folder of what was made."),
     ] = "texture",
+    start: Annotated[
+        Literal["prepare", "views", "coordinates"] | None,
+        typer.Option("--from", help="Go on from the files of this stage, in a folder."),
+    ] = None,
     settings: Settings = None,
     format: Format = None,
 ) -> Report:
     """A textured mesh from a picture.
 
-    The result stands in glTF's axes: y up, the picture's viewer at +z, its longer side one unit. Several pictures go to
-    a folder. The object is told from its background by --mask, else its transparency, rembg where it is installed, a
-    plain background, or colours.
+    The result stands in glTF's axes: y up, the picture's viewer at +z. Several pictures go to a folder. The object is
+    told from its background by --mask, else its transparency, rembg where it is installed, a plain background, or
+    colours. Stages: prepare, mesh, texture; with crm also views, coordinates and triplane before the mesh.
 
     Examples:
       mvgen generate chair.png -o chair.glb
       mvgen generate photo.jpg -o mug.glb --mask mug.png
       mvgen generate toys/*.png -o meshes/
+      mvgen generate chair.png -o sides/ --model crm --stop-after views
     """
-    from mvgen.core.generate import GenerateOptions, Request
+    from mvgen.core.generate.request import GenerateOptions, Request, check_stages, choose_model
 
+    chosen = choose_model(model, weights, job.device)
+    check_stages(chosen.model, start, stop_after)
     options = apply_settings(GenerateOptions(), settings or [])
+    if ratio is not None:
+        options = replace(options, crm=replace(options.crm, ratio=ratio))
+    _check_unused(chosen.model, {"--steps": steps, "--guidance": guidance, "--foreground-ratio": ratio})
     request = Request(
-        "inflate",
-        None if mask is None else job.read(mask, "mask"),
-        foreground,
-        texture_size,
-        colours == "vertices",
-        stop_after,
-        options,
+        model=chosen.model,
+        weights=chosen.weights,
+        mask=None if mask is None else job.read(mask, "mask"),
+        foreground=foreground,
+        steps=50 if steps is None else steps,
+        guidance=5.0 if guidance is None else guidance,
+        texture_size=texture_size,
+        colours=colours == "vertices",
+        first=start,
+        last=stop_after,
+        seed=job.seed,
+        device=job.device,
+        options=options,
     )
-    if model == "auto":
-        job.progress.say("model: inflate; it needs no weights, and invents the back")
-    if len(inputs) == 1 and not _is_folder(output):
+    if chosen.why:
+        job.progress.say(f"model: {chosen.why}")
+    if len(inputs) == 1 and (stop_after != "texture" or not _is_folder(output)):
         return _single(job, inputs[0], output, format, request)
     return _many(job, inputs, output, format, request)
+
+
+def _check_unused(model: str, given: dict[str, float | None]) -> None:
+    for name, value in given.items():
+        if value is not None and model != "crm":
+            raise UsageError(f"{name} is of no use to --model {model}", "it is for --model crm")
 
 
 def _is_folder(output: str) -> bool:
@@ -85,30 +128,30 @@ def _is_folder(output: str) -> bool:
 
 
 def _single(job: Job, name: str, output: str, format: str | None, request: Request) -> Report:
-    from mvgen.core.generate import generate_mesh, save_stages
+    from mvgen.core.generate.made import save_made
     from mvgen.core.io.meshes import save_mesh
 
     whole = request.last == "texture"
     if whole:
-        _check_output(job, output, format)
+        job.check(output, format)
+        _check_suffix(output, f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower())
     else:
         job.check(output, folder=True)
-    made = generate_mesh(job.read(name, "picture"), request, job.progress)
+    made = _make(job, name, request)
     if whole:
         job.write(output, lambda draft: save_mesh(_mesh(made), draft), format)
     else:
-        job.write_folder(output, lambda draft: save_stages(made, draft))
+        job.write_folder(output, lambda draft: save_made(made, draft))
     facts = _facts(name, made, request)
     return Report(facts, (_line(output, facts),))
 
 
 def _many(job: Job, inputs: list[str], output: str, format: str | None, request: Request) -> Report:
     """Every picture's mesh into a folder."""
-    from mvgen.core.generate import generate_mesh
     from mvgen.core.io.meshes import save_mesh
 
-    if request.mask is not None or request.last != "texture":
-        raise UsageError("--mask and --stop-after are for one picture", "give one picture at a time")
+    if request.mask is not None or request.last != "texture" or request.first is not None:
+        raise UsageError("--mask, --from and --stop-after are for one picture", "give one picture at a time")
     suffix = f".{(format or 'glb').lstrip('.').lower()}"
     _check_suffix(output, suffix)
     job.check(output, folder=True)
@@ -123,7 +166,7 @@ def _many(job: Job, inputs: list[str], output: str, format: str | None, request:
     def fill(draft: Path) -> None:
         for source, target in zip(inputs, names):
             try:
-                made = generate_mesh(job.read(source, "picture"), request, job.progress)
+                made = _make(job, source, request)
                 save_mesh(_mesh(made), draft / target)
             except MvgenError as error:
                 errors.append(error)
@@ -138,14 +181,23 @@ def _many(job: Job, inputs: list[str], output: str, format: str | None, request:
     return Report({"files": found}, tuple(lines), errors=tuple(errors))
 
 
+def _make(job: Job, name: str, request: Request) -> Made:
+    from mvgen.core.generate.made import load_made
+    from mvgen.core.generate.models import prepare, run_stages
+
+    if request.first is not None:
+        folder = job.read(name, f"folder that --stop-after {request.first} wrote", folder=True)
+        if not folder.is_dir():
+            raise UsageError(f"--from {request.first}: {name} is a file", "name the folder with the stage's files")
+        made = load_made(folder, request.first)
+    else:
+        made = prepare(job.read(name, "picture"), request, job.progress)
+    return run_stages(made, request, job.progress)
+
+
 def _mesh(made: Made) -> Any:
     assert made.mesh is not None
     return made.mesh
-
-
-def _check_output(job: Job, output: str, format: str | None) -> None:
-    job.check(output, format)
-    _check_suffix(output, f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower())
 
 
 def _check_suffix(output: str, suffix: str) -> None:
@@ -158,16 +210,16 @@ def _check_suffix(output: str, suffix: str) -> None:
 def _facts(name: str, made: Made, request: Request) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from mvgen.core.generate import share
-
     facts: dict[str, Any] = {
         "input": "standard input" if name == "-" else name,
         "model": request.model,
-        "foreground": made.cutout.how,
-        "foreground_share": share(made.cutout),
+        "weights": None if request.weights is None else str(request.weights),
+        "foreground": None if made.cutout is None else made.cutout.how,
         "last_stage": request.last,
         "options": asdict(request.options),
     }
+    if request.model == "crm":
+        facts |= {"steps": request.steps, "guidance": request.guidance}
     if made.mesh is not None:
         facts |= {"vertices": len(made.mesh.vertices), "faces": len(made.mesh.faces)}
         if made.mesh.texture is not None:
@@ -179,5 +231,7 @@ def _line(output: str, facts: dict[str, Any]) -> str:
     told = [f"{facts['faces']:,} faces"] if "faces" in facts else []
     if "texture" in facts:
         told.append("texture {} x {}".format(*facts["texture"]))
-    told.append(f"{facts['model']}; object found by {facts['foreground']}")
+    told.append(str(facts["model"]))
+    if facts["foreground"] is not None:
+        told.append(f"object found by {facts['foreground']}")
     return f"{output}: {', '.join(told)}"

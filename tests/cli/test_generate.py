@@ -16,6 +16,7 @@ from PIL import Image
 
 from mvgen.core.io.meshes import load_mesh
 from tests.cli.test_reconstruct import Box, new_box
+from tests.core.crm.tiny import write_files
 
 
 def run(box: Box, *arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -102,9 +103,46 @@ def test_stages_stop_where_they_are_told(box: Box) -> None:
     assert closed(box.folder / "on.glb").euler_number == 0
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_files(tmp_path_factory.mktemp("crm"))
+
+
+@pytest.mark.slow
+def test_networks_go_from_picture_to_mesh_and_a_seed_says_all(box: Box, weights: Path) -> None:
+    common = ["--model", "crm", "--weights", weights, "--steps", 2, "--texture-size", 64]
+    done = run(box, "ball.png", "-o", "one.glb", *common, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert told["model"] == "crm" and told["steps"] == 2 and {"views", "triplane", "mesh"} <= told["seconds"].keys()
+    mesh = load_mesh(box.folder / "one.glb")
+    assert mesh.texture is not None and mesh.texture.shape == (64, 64, 3) and len(mesh.faces) > 100
+    assert run(box, "ball.png", "-o", "two.glb", *common).returncode == 0
+    assert run(box, "ball.png", "-o", "other.glb", *common, "--seed", 7).returncode == 0
+    one, two, other = ((box.folder / f"{n}.glb").read_bytes() for n in ("one", "two", "other"))
+    assert one == two and one != other
+
+
+@pytest.mark.slow
+def test_network_stages_go_on_from_files(box: Box, weights: Path) -> None:
+    common = ["--model", "crm", "--weights", weights, "--steps", 2, "--texture-size", 64]
+    assert run(box, "ball.png", "-o", "whole.glb", *common).returncode == 0
+    assert run(box, "ball.png", "-o", "seen", *common, "--stop-after", "views").returncode == 0
+    names = {p.name for p in (box.folder / "seen").iterdir()}
+    assert {"cutout.png", "image.png", "view_front.png", "view_sheet.png"} <= names and "mesh.glb" not in names
+    assert run(box, "seen", "-o", "mapped", *common, "--from", "views", "--stop-after", "coordinates").returncode == 0
+    assert run(box, "mapped", "-o", "on.glb", *common, "--from", "coordinates").returncode == 0
+    assert (box.folder / "on.glb").read_bytes() == (box.folder / "whole.glb").read_bytes()
+    assert run(box, "mapped", "-o", "v.ply", *common, "--from", "coordinates", "--colours", "vertices").returncode == 0
+    (box.folder / "mapped" / "coordinates_left.png").unlink()
+    done = run(box, "mapped", "-o", "x.glb", *common, "--from", "coordinates")
+    assert done.returncode == 3 and b"coordinates_left.png: no such file" in done.stderr
+
+
 def test_what_cannot_be_is_refused_in_one_line(box: Box) -> None:
     Image.fromarray(np.full((90, 90, 3), 128, np.uint8)).save(box.folder / "grey.png")
     Image.fromarray(np.zeros((160, 200), np.uint8)).save(box.folder / "black.png")
+    (box.folder / "bad.pth").write_bytes(b"no weights")
     for arguments, code, told in (
         (["none.png", "-o", "x.glb"], 3, "none.png: no such file"),
         (["grey.png", "-o", "x.glb"], 1, "grey.png"),
@@ -114,6 +152,12 @@ def test_what_cannot_be_is_refused_in_one_line(box: Box) -> None:
         (["ring.png", "-o", "x.glb", "--set", "inflate.thickness=0"], 2, "thickness"),
         (["ring.png", "ball.png", "-o", "x/", "--mask", "black.png"], 2, "--mask"),
         (["ring.png", "ring.png", "-o", "x/"], 2, "two pictures"),
+        (["ring.png", "-o", "x.glb", "--model", "crm"], 4, "not on this machine"),
+        (["ring.png", "-o", "x.glb", "--weights", "none.pth"], 3, "none.pth"),
+        (["ring.png", "-o", "x.glb", "--model", "crm", "--weights", "bad.pth"], 4, "bad.pth"),
+        (["ring.png", "-o", "x.glb", "--steps", "9"], 2, "--steps"),
+        (["ring.png", "-o", "x", "--stop-after", "views"], 2, "no stage of inflate"),
+        (["ring.png", "-o", "x.glb", "--from", "prepare"], 2, "is a file"),
     ):
         done = run(box, *arguments)
         lines = [line for line in done.stderr.decode().splitlines() if not line.startswith("model:")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,6 +107,17 @@ def transfer_texture(old: Mesh, new: Mesh, size: int | None = None) -> Mesh:
         uv = (old.uv[old.faces[places.face]] * places.weights[..., None]).sum(1)
         colour = srgb_from_linear(picture.sample(uv, np.ones(len(uv))))
         texture[texels[some]] = np.rint(255 * np.clip(colour, 0, 1)).astype(np.uint8)
+    return replace(flat, texture=_with_gutter(texture.reshape(size, size, 3), texels))
+
+
+def bake_colours(mesh: Mesh, colours: Callable[[NDArray[np.float64]], NDArray[np.floating]], size: int) -> Mesh:
+    """The mesh on an atlas of size x size texels, with sRGB colours [N, 3] in 0..1 of the surface's points [N, 3]."""
+    flat = unwrap(replace(mesh, colours=None), size)
+    texels, points, _ = _texel_places(flat, size)
+    texture = np.zeros((size * size, 3), np.uint8)
+    for first in range(0, len(texels), _CHUNK):
+        some = slice(first, first + _CHUNK)
+        texture[texels[some]] = np.rint(255 * np.clip(colours(points[some]), 0, 1)).astype(np.uint8)
     return replace(flat, texture=_with_gutter(texture.reshape(size, size, 3), texels))
 
 

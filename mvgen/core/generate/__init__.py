@@ -1,0 +1,1 @@
+"""Pictures to textured meshes, stage by stage: the work of ``mvgen generate``."""
