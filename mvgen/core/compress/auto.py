@@ -8,7 +8,7 @@ import numpy as np
 
 from mvgen.core.compress.codec import Codec, Goal, candidates
 from mvgen.core.compress.container import Head, Packed, frame_of, pack
-from mvgen.core.compress.measure import Errors, Surface, measure, with_proof
+from mvgen.core.compress.measure import NONE, Errors, Surface, measure, with_proof
 from mvgen.core.compress.prepare import Openness, openness, prepared
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
@@ -201,4 +201,4 @@ def _best(results: list[Result], goal: Goal) -> Result:
     fitting = [r for r in results if goal.bytes is None or len(r.data) <= goal.bytes]
     if goal.bytes is None and reached:
         return min(reached, key=lambda r: len(r.data))
-    return min(reached or fitting or results, key=lambda r: r.errors.mean)
+    return min(reached or fitting or results, key=lambda r: (max(r.errors.mean, NONE), r.errors.maximum))

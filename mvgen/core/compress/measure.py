@@ -12,6 +12,7 @@ from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
 from mvgen.core.nearest import Triangles, face_normals, point_triangle_distance, sample_surface
 
+NONE = 4e-6  # of the diagonal: mean errors below it are as good as none
 SAMPLES = 100_000  # on each surface, for what is reported
 _SLACK = 0.02  # a proved maximum is at most so much above a distance that was found,
 _FLOOR = 1e-6  # and this, which is below what a float32 file resolves

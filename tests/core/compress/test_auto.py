@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import trimesh
 
-from mvgen.core.compress.auto import Result, compress
+from mvgen.core.compress.auto import Result, _best, compress
 from mvgen.core.compress.codec import CODECS, Goal, candidates
 from mvgen.core.compress.container import unpack
 from mvgen.core.compress.file import read_mks
@@ -114,3 +115,12 @@ def test_what_is_not_reached_is_told() -> None:
     assert result.missed is not None and "mean error" in result.missed
     with pytest.raises(CannotError, match="fewer than the file needs"):
         compress(bumpy(), Goal(20), "auto", 1, 0, Silent())
+
+
+def test_of_errors_that_are_as_good_as_none_the_largest_decides():
+    def result(mean, maximum):
+        return SimpleNamespace(missed=None, data=b"", errors=SimpleNamespace(mean=mean, maximum=maximum))
+
+    near, sharp, coarse = result(1e-6, 9e-5), result(3e-6, 1e-5), result(1e-5, 1e-6)
+    assert _best([near, coarse, sharp], Goal(100)) is sharp
+    assert _best([near, coarse], Goal(100)) is near

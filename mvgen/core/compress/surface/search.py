@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.compress.measure import Surface, is_within, largest_distance
+from mvgen.core.compress.measure import NONE, Surface, is_within, largest_distance
 from mvgen.core.compress.surface.connectivity import Fans, cut_into_fans
 from mvgen.core.compress.surface.fit import Form, Target, fit, form_at
 from mvgen.core.compress.surface.payload import FRACTION, Coded, Steps, encode_surface, step_at, step_index
@@ -124,7 +124,10 @@ class Search:
         )
 
     def _loss(self, found: Try) -> float:
-        """The mean error, and more where the largest is out of line with those of other tries."""
+        """The mean error, and more where the largest is out of line with those of other tries; of mean errors that are
+        as good as none, the largest one alone."""
+        if found.mean < NONE:
+            return NONE * found.maximum / (1 + found.maximum)
         return found.mean * max(1.0, found.maximum / (_LARGER * float(np.median(self.maxima))))
 
     def below(self, mean: float | None, maximum: float | None) -> Try:
