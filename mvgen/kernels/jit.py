@@ -92,7 +92,7 @@ def exact_pixel_function(function):
         from numba import cuda
 
         return cuda.jit(device=True)(function)
-    return njit(error_model="numpy", cache=KEPT, forceinline=True)(function)
+    return inner_kernel(function)
 
 
 def load_for_cuda(module_name: str) -> ModuleType:

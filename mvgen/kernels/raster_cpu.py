@@ -1,15 +1,20 @@
 """Rasterising on all cores. Arrays in, results into arrays that are given; see `raster` for what they mean.
 
-Every loop owns what it writes and sums are taken in a fixed order, so results do not depend on the number of threads.
+Each part of the work owns what it writes and sums are taken in a fixed order, so results do not depend on the number
+of threads. The parts run in Python's threads, as the kernels let go of the interpreter: Numba's own parallel loops
+would take twice as long to compile.
 """
 
 from __future__ import annotations
 
-import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numba import get_num_threads
+from numpy.typing import NDArray
 
-from mvgen.kernels.jit import exact_parallel_kernel, kernel, prange
+from mvgen.kernels.jit import exact_kernel
 from mvgen.kernels.raster_pixel import (
     corner,
     depth_at,
@@ -25,44 +30,131 @@ from mvgen.kernels.raster_pixel import (
 ROWS = 8  # of a band, which one thread draws
 CHUNKS = 8  # parts of a picture whose gradients are summed apart
 
+Array = NDArray[Any]
 
-@exact_parallel_kernel
-def draw(screen, faces, perspective, face, barycentrics, depth):
+
+def draw(screen: Array, faces: Array, perspective: bool, face: Array, barycentrics: Array, depth: Array) -> None:
     """Fill face [H, W], barycentrics [H, W, 3] and depth [H, W] from screen [V, 3] and faces [F, 3].
 
     Cost: about 200 operations per face and 30 per pixel of each face.
     """
     height, width = face.shape
-    bands = (height + ROWS - 1) // ROWS
-    first, last = np.empty(len(faces), np.int32), np.empty(len(faces), np.int32)  # band
-    for f in prange(len(faces)):
-        first[f], last[f] = 0, -1
+    spans = np.empty((len(faces), 2), np.int32)
+    _in_parallel(find_bands, get_num_threads(), screen, faces, height, width, spans)
+    starts = np.zeros(-(-height // ROWS) + 1, np.int64)
+    entries = np.empty(count_bands(spans, starts), np.int32)
+    fill_bands(spans, starts, entries)
+    _in_parallel(
+        draw_bands, get_num_threads(), screen, faces, perspective, starts, entries, face, barycentrics, depth
+    )  # fmt: skip
+
+
+def draw_gradient(
+    screen: Array,
+    faces: Array,
+    perspective: bool,
+    face: Array,
+    of_barycentrics: Array,
+    of_depth: Array,
+    of_screen: Array,
+) -> None:
+    """Add to of_screen [V, 3] the gradient that comes from those of barycentrics [H, W, 3] and depth [H, W].
+
+    Cost: about 120 operations per covered pixel.
+    """
+    sums = np.zeros((CHUNKS, *of_screen.shape), of_screen.dtype)
+    _in_parallel(add_draw_gradient, CHUNKS, screen, faces, perspective, face, of_barycentrics, of_depth, sums)
+    of_screen += sums.sum(0)
+
+
+def blend(attributes: Array, corners: Array, face: Array, barycentrics: Array, out: Array) -> None:
+    """out [H, W, C]: attributes [N, C] of the corners [F, 3] of the face at each pixel, weighted; 0 where none is.
+
+    Cost: 6 operations and 4 bytes written per pixel and channel.
+    """
+    _in_parallel(blend_rows, get_num_threads(), attributes, corners, face, barycentrics, out)
+
+
+def blend_gradient(
+    attributes: Array,
+    corners: Array,
+    face: Array,
+    barycentrics: Array,
+    of_out: Array,
+    of_attributes: Array,
+    of_barycentrics: Array,
+) -> None:
+    """Add to of_attributes [N, C], and fill of_barycentrics [H, W, 3], from the gradient of_out [H, W, C]."""
+    sums = np.zeros((CHUNKS, *of_attributes.shape), of_attributes.dtype)
+    _in_parallel(add_blend_gradient, CHUNKS, attributes, corners, face, barycentrics, of_out, sums, of_barycentrics)
+    of_attributes += sums.sum(0)
+
+
+def find_edges(screen: Array, faces: Array, twins: Array, face: Array, edges: Array) -> None:
+    """Fill edges [2, H, W] with `raster_pixel.pair_edge` of each pixel and the next one to the right, and below.
+
+    Cost: about 50 operations per pair of pixels that show different faces, and as many for each face between them.
+    """
+    _in_parallel(find_row_edges, get_num_threads(), screen, faces, twins, face, edges)
+
+
+def _in_parallel(kernel: Any, parts: int, *arguments: Any) -> None:
+    """Run kernel(part, parts, *arguments) for each part, on as many threads as Numba may use."""
+    threads = min(parts, get_num_threads())
+    if threads == 1:
+        for part in range(parts):
+            kernel(part, parts, *arguments)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(kernel, part, parts, *arguments) for part in range(parts)]:
+            done.result()
+
+
+@exact_kernel
+def find_bands(part, parts, screen, faces, height, width, spans):
+    """First and last band in which each face lies; the last before the first where a face is not drawn."""
+    for f in range(part * len(faces) // parts, (part + 1) * len(faces) // parts):
+        spans[f, 0], spans[f, 1] = 0, -1
         if drawable(screen, faces, f):
-            y0, y1 = pixel_range(screen[faces[f, 0], 1], screen[faces[f, 1], 1], screen[faces[f, 2], 1], height)
-            x0, x1 = pixel_range(screen[faces[f, 0], 0], screen[faces[f, 1], 0], screen[faces[f, 2], 0], width)
-            if y0 <= y1 and x0 <= x1:
-                first[f], last[f] = y0 // ROWS, y1 // ROWS
-    starts = np.zeros(bands + 1, np.int64)
-    for f in range(len(faces)):
-        for band in range(first[f], last[f] + 1):
-            starts[band + 1] += 1
-    for band in range(bands):
-        starts[band + 1] += starts[band]
-    entries = np.empty(starts[bands], np.int32)
-    place = starts.copy()
-    for f in range(len(faces)):
-        for band in range(first[f], last[f] + 1):
-            entries[place[band]] = f
-            place[band] += 1
-    stride = bands * 5 // 8 | 1
-    while math.gcd(stride, bands) > 1:
-        stride += 2
-    for i in prange(bands):
-        band = i * stride % bands  # neighbouring bands to different threads
+            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+            x0, x1 = pixel_range(screen[a, 0], screen[b, 0], screen[c, 0], width)
+            y0, y1 = pixel_range(screen[a, 1], screen[b, 1], screen[c, 1], height)
+            if x0 <= x1 and y0 <= y1:
+                spans[f, 0], spans[f, 1] = y0 // ROWS, y1 // ROWS
+
+
+@exact_kernel
+def count_bands(spans, starts):
+    """Where each band's faces end, into starts [bands + 1], whose last is the number of all, which is returned."""
+    for f in range(len(spans)):
+        for band in range(spans[f, 0], spans[f, 1] + 1):
+            starts[band] += 1
+    total = 0
+    for band in range(len(starts)):
+        total += starts[band]
+        starts[band] = total
+    return total
+
+
+@exact_kernel
+def fill_bands(spans, starts, entries):
+    """The faces of each band in ascending order; starts becomes where they begin."""
+    for f in range(len(spans) - 1, -1, -1):
+        for band in range(spans[f, 0], spans[f, 1] + 1):
+            starts[band] -= 1
+            entries[starts[band]] = f
+
+
+@exact_kernel
+def draw_bands(part, parts, screen, faces, perspective, starts, entries, face, barycentrics, depth):
+    """Draw every parts-th band."""
+    height, width = face.shape
+    nearest = np.empty((ROWS, width), np.float32)
+    for band in range(part, len(starts) - 1, parts):
         top, bottom = band * ROWS, min(height, (band + 1) * ROWS) - 1
-        nearest = np.full((ROWS, width), np.float32(np.inf), np.float32)
         for row in range(top, bottom + 1):
             for column in range(width):
+                nearest[row - top, column] = np.inf
                 face[row, column] = -1
         for entry in range(starts[band], starts[band + 1]):
             f = entries[entry]
@@ -75,12 +167,11 @@ def draw(screen, faces, perspective, face, barycentrics, depth):
             y0, y1 = pixel_range(ay, by, cy, height)
             for row in range(max(y0, top), min(y1, bottom) + 1):
                 y = row + 0.5
-                x_first, x_last = row_span(ax, ay, bx, by, cx, cy, side, y, x0, x1)
-                for column in range(x_first, x_last + 1):
-                    z = depth_at(
-                        ax, ay, az, bx, by, bz, cx, cy, cz, area, side, perspective, column + 0.5, y
-                    )  # fmt: skip
-                    if z > 0 and z < nearest[row - top, column]:
+                left, right = row_span(ax, ay, bx, by, cx, cy, side, y, x0, x1)
+                for column in range(left, right + 1):
+                    x = column + 0.5
+                    z = depth_at(ax, ay, az, bx, by, bz, cx, cy, cz, area, side, perspective, x, y)
+                    if 0 < z < nearest[row - top, column]:
                         nearest[row - top, column] = z
                         face[row, column] = f
         for row in range(top, bottom + 1):
@@ -95,43 +186,28 @@ def draw(screen, faces, perspective, face, barycentrics, depth):
                 depth[row, column] = z
 
 
-@kernel
-def draw_gradient(screen, faces, perspective, face, of_barycentrics, of_depth, of_screen):
-    """Add to of_screen [V, 3] the gradient that comes from those of barycentrics [H, W, 3] and depth [H, W].
-
-    Cost: about 120 operations per covered pixel.
-    """
+@exact_kernel
+def add_draw_gradient(part, parts, screen, faces, perspective, face, of_barycentrics, of_depth, sums):
+    """Add the gradient of a part of the rows to sums[part]."""
     height, width = face.shape
-    parts = np.zeros((CHUNKS, screen.shape[0], 3), of_screen.dtype)
-    for chunk in prange(CHUNKS):
-        part = parts[chunk]
-        for row in range(chunk * height // CHUNKS, (chunk + 1) * height // CHUNKS):
-            for column in range(width):
-                f = face[row, column]
-                if f < 0:
-                    continue
-                g = of_barycentrics[row, column]
-                nine = weights_gradient(
-                    screen, faces, f, perspective, column + 0.5, row + 0.5, g[0], g[1], g[2], of_depth[row, column]
-                )
-                for k in range(3):
-                    v = faces[f, k]
-                    for j in range(3):
-                        part[v, j] += nine[3 * k + j]
-    for v in prange(screen.shape[0]):
-        for chunk in range(CHUNKS):
-            for j in range(3):
-                of_screen[v, j] += parts[chunk, v, j]
+    for row in range(part * height // parts, (part + 1) * height // parts):
+        for column in range(width):
+            f = face[row, column]
+            if f < 0:
+                continue
+            g = of_barycentrics[row, column]
+            nine = weights_gradient(
+                screen, faces, f, perspective, column + 0.5, row + 0.5, g[0], g[1], g[2], of_depth[row, column]
+            )
+            for k in range(3):
+                for j in range(3):
+                    sums[part, faces[f, k], j] += nine[3 * k + j]
 
 
-@kernel
-def blend(attributes, corners, face, barycentrics, out):
-    """out [H, W, C]: attributes [N, C] of the corners [F, 3] of the face at each pixel, weighted; 0 where none is.
-
-    Cost: 6 operations and 4 C bytes written per pixel and channel.
-    """
+@exact_kernel
+def blend_rows(part, parts, attributes, corners, face, barycentrics, out):
     height, width = face.shape
-    for row in prange(height):
+    for row in range(part, height, parts):
         for column in range(width):
             f = face[row, column]
             for c in range(attributes.shape[1]):
@@ -144,40 +220,29 @@ def blend(attributes, corners, face, barycentrics, out):
                     out[row, column, c] += w * attributes[v, c]
 
 
-@kernel
-def blend_gradient(attributes, corners, face, barycentrics, of_out, of_attributes, of_barycentrics):
-    """Add to of_attributes [N, C], and fill of_barycentrics [H, W, 3], from the gradient of_out [H, W, C]."""
+@exact_kernel
+def add_blend_gradient(part, parts, attributes, corners, face, barycentrics, of_out, sums, of_barycentrics):
+    """Add the gradient of a part of the rows to sums[part]."""
     height, width = face.shape
-    count, channels = attributes.shape
-    parts = np.zeros((CHUNKS, count, channels), of_attributes.dtype)
-    for chunk in prange(CHUNKS):
-        part = parts[chunk]
-        for row in range(chunk * height // CHUNKS, (chunk + 1) * height // CHUNKS):
-            for column in range(width):
-                f = face[row, column]
-                for k in range(3):
-                    total = barycentrics[row, column, k] * 0
-                    if f >= 0:
-                        w, v = barycentrics[row, column, k], corners[f, k]
-                        for c in range(channels):
-                            g = of_out[row, column, c]
-                            part[v, c] += w * g
-                            total += attributes[v, c] * g
-                    of_barycentrics[row, column, k] = total
-    for v in prange(count):
-        for chunk in range(CHUNKS):
-            for c in range(channels):
-                of_attributes[v, c] += parts[chunk, v, c]
+    for row in range(part * height // parts, (part + 1) * height // parts):
+        for column in range(width):
+            f = face[row, column]
+            for k in range(3):
+                of_barycentrics[row, column, k] = 0
+                if f >= 0:
+                    w, v = barycentrics[row, column, k], corners[f, k]
+                    for c in range(attributes.shape[1]):
+                        g = of_out[row, column, c]
+                        sums[part, v, c] += w * g
+                        of_barycentrics[row, column, k] += attributes[v, c] * g
 
 
-@exact_parallel_kernel
-def find_edges(screen, faces, twins, face, edges):
-    """Fill edges [2, H, W] with `raster_pixel.pair_edge` of each pixel and the next one to the right, and below."""
+@exact_kernel
+def find_row_edges(part, parts, screen, faces, twins, face, edges):
     height, width = face.shape
-    for line in prange(height):
-        row = np.int32(line)
+    for row in range(part, height, parts):
         for axis in range(2):
             for column in range(width):
                 edges[axis, row, column] = -1
                 if row + axis < height and column + 1 - axis < width:
-                    edges[axis, row, column] = pair_edge(screen, faces, twins, face, axis, np.int32(column), row)
+                    edges[axis, row, column] = pair_edge(screen, faces, twins, face, axis, column, row)
