@@ -124,8 +124,9 @@ def _share(screen: Tensor, faces: Tensor, half: Tensor, axis: int, row: Tensor, 
     p = screen[faces[half // 3, half % 3].long()]
     q = screen[faces[half // 3, (half + 1) % 3].long()]
     level, start = (row + 0.5, column + 0.5) if axis == 0 else (column + 0.5, row + 0.5)
-    u = (level - p[:, 1 - axis]) / (q[:, 1 - axis] - p[:, 1 - axis])
-    return 0.5 - (p[:, axis] + (q[:, axis] - p[:, axis]) * u - start)
+    across, along = (q - p)[:, 1 - axis], (q - p)[:, axis]
+    weight = (across**2 / (across**2 + along**2)).detach()
+    return weight * (0.5 + start - p[:, axis] - along / across * (level - p[:, 1 - axis]))
 
 
 class _Rasterize(torch.autograd.Function):

@@ -216,8 +216,7 @@ def end_depth(screen, faces, half, axis, x, y):
 def pair_edge(screen, faces, twins, face, axis, column, row):
     """The half-edge that separates a pixel from the next along an axis where another surface begins, or -1.
 
-    That of the nearer surface where both end. A half-edge that runs rather along the axis than across counts for the
-    pairs along the other axis alone.
+    That of the nearer surface where both end.
     """
     other_column, other_row = column + 1 - axis, row + axis
     f, g = face[row, column], face[other_row, other_column]
@@ -234,9 +233,4 @@ def pair_edge(screen, faces, twins, face, axis, column, row):
             one = two
     elif one < 0:
         one = two
-    if one < 0:
-        return -1
-    v, w = faces[one // 3, one % 3], faces[one // 3, (one % 3 + 1) % 3]
-    across = abs(screen[v, 1 - axis] - screen[w, 1 - axis])
-    along = abs(screen[v, axis] - screen[w, axis])
-    return one if across > along or (across == along and axis == 0) else -1
+    return one
