@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from mvgen.kernels.jit import exact_kernel
 from mvgen.kernels.raster_pixel import (
-    corner,
+    HALF,
+    box,
     depth_at,
     drawable,
-    edge,
+    face_borders,
     pair_edge,
-    pixel_range,
     row_span,
     weights_at,
     weights_gradient,
@@ -116,9 +116,7 @@ def find_bands(part, parts, screen, faces, height, width, spans):
     for f in range(part * len(faces) // parts, (part + 1) * len(faces) // parts):
         spans[f, 0], spans[f, 1] = 0, -1
         if drawable(screen, faces, f):
-            a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-            x0, x1 = pixel_range(screen[a, 0], screen[b, 0], screen[c, 0], width)
-            y0, y1 = pixel_range(screen[a, 1], screen[b, 1], screen[c, 1], height)
+            y0, y1, x0, x1 = box(screen, faces, f, height, width)
             if x0 <= x1 and y0 <= y1:
                 spans[f, 0], spans[f, 1] = y0 // ROWS, y1 // ROWS
 
@@ -158,19 +156,12 @@ def draw_bands(part, parts, screen, faces, perspective, starts, entries, face, b
                 face[row, column] = -1
         for entry in range(starts[band], starts[band + 1]):
             f = entries[entry]
-            ax, ay, az = corner(screen, faces, f, 0)
-            bx, by, bz = corner(screen, faces, f, 1)
-            cx, cy, cz = corner(screen, faces, f, 2)
-            area = edge(ax, ay, bx, by, cx, cy)
-            side = 1.0 if area > 0 else -1.0
-            x0, x1 = pixel_range(ax, bx, cx, width)
-            y0, y1 = pixel_range(ay, by, cy, height)
+            borders = face_borders(screen, faces, f, perspective)
+            y0, y1, x0, x1 = box(screen, faces, f, height, width)
             for row in range(max(y0, top), min(y1, bottom) + 1):
-                y = row + 0.5
-                left, right = row_span(ax, ay, bx, by, cx, cy, side, y, x0, x1)
+                left, right = row_span(borders, row + HALF, x0, x1)
                 for column in range(left, right + 1):
-                    x = column + 0.5
-                    z = depth_at(ax, ay, az, bx, by, bz, cx, cy, cz, area, side, perspective, x, y)
+                    z = depth_at(borders, perspective, column + HALF, row + HALF)
                     if 0 < z < nearest[row - top, column]:
                         nearest[row - top, column] = z
                         face[row, column] = f
@@ -179,7 +170,7 @@ def draw_bands(part, parts, screen, faces, perspective, starts, entries, face, b
                 f = face[row, column]
                 a, b, c, z = 0.0, 0.0, 0.0, 0.0
                 if f >= 0:
-                    a, b, c, z = weights_at(screen, faces, f, perspective, column + 0.5, row + 0.5)
+                    a, b, c, z = weights_at(screen, faces, f, perspective, column + HALF, row + HALF)
                 barycentrics[row, column, 0] = a
                 barycentrics[row, column, 1] = b
                 barycentrics[row, column, 2] = c
@@ -197,7 +188,7 @@ def add_draw_gradient(part, parts, screen, faces, perspective, face, of_barycent
                 continue
             g = of_barycentrics[row, column]
             nine = weights_gradient(
-                screen, faces, f, perspective, column + 0.5, row + 0.5, g[0], g[1], g[2], of_depth[row, column]
+                screen, faces, f, perspective, column + HALF, row + HALF, g[0], g[1], g[2], of_depth[row, column]
             )
             for k in range(3):
                 for j in range(3):

@@ -14,6 +14,7 @@ from mvgen.kernels.jit import exact_pixel_function
 
 NEAR = 1e-8  # faces with a corner that is not deeper than this are not drawn
 LIMIT = 2.0**24  # pixels: faces that reach farther out are not drawn
+NARROW = 4  # columns that are tried one by one
 STEEP = 1e-6  # edges lower than this, in pixels, do not bound the span of a row
 MOST_STEPS = 64  # faces that are passed between two neighbouring pixels
 HALF = 0.5
@@ -26,16 +27,6 @@ def edge(ax, ay, bx, by, x, y):
     if bx < ax or (bx == ax and by < ay):
         return (bx - ax) * (y - by) - (by - ay) * (x - bx)
     return (bx - ax) * (y - ay) - (by - ay) * (x - ax)
-
-
-@exact_pixel_function
-def inside(value, dx, dy):
-    """Whether an edge with direction (dx, dy), its face at positive values, has a point on its face's side.
-
-    A point on the edge belongs to one of the two faces that share it: the one for which the edge leads down the
-    screen, or to the left when it is level.
-    """
-    return value > 0 or (value == 0 and (dy > 0 or (dy == 0 and dx < 0)))
 
 
 @exact_pixel_function
@@ -71,38 +62,88 @@ def pixel_range(a, b, c, count):
 
 
 @exact_pixel_function
-def narrow(ax, ay, bx, by, side, y, first, last):
-    """The columns of a row that an edge leaves to its face, one more at the edge; side: 1 or -1, of the area."""
-    dy = by - ay
-    if abs(dy) < STEEP:
+def border(ax, ay, bx, by, side):
+    """An edge for `beyond`: a point, a direction, and whether its face owns the centres that lie on it.
+
+    side: 1 or -1, the sign of the face's area. Of two faces that share an edge, the one for which it leads down the
+    screen, or to the left when it is level, owns its points.
+    """
+    if bx < ax or (bx == ax and by < ay):
+        x, y, dx, dy = bx, by, (bx - ax) * side, (by - ay) * side
+    else:
+        x, y, dx, dy = ax, ay, (bx - ax) * side, (by - ay) * side
+    return x, y, dx, dy, dy > 0 or (dy == 0 and dx < 0)
+
+
+@exact_pixel_function
+def beyond(line, x, y):
+    """`edge` times the side: positive on the face's side of a border; exactly the negative for the other face."""
+    return line[2] * (y - line[1]) - line[3] * (x - line[0])
+
+
+@exact_pixel_function
+def face_borders(screen, faces, f, perspective):
+    """The borders opposite each corner, and what `depth_at` multiplies their values with."""
+    ax, ay, az = corner(screen, faces, f, 0)
+    bx, by, bz = corner(screen, faces, f, 1)
+    cx, cy, cz = corner(screen, faces, f, 2)
+    area = edge(ax, ay, bx, by, cx, cy)
+    side = ONE if area > 0 else -ONE
+    area *= side
+    if perspective:
+        scales = ONE / (az * area), ONE / (bz * area), ONE / (cz * area)
+    else:
+        scales = az / area, bz / area, cz / area
+    return border(bx, by, cx, cy, side), border(cx, cy, ax, ay, side), border(ax, ay, bx, by, side), scales
+
+
+@exact_pixel_function
+def depth_at(borders, perspective, x, y):
+    """Depth of a face at a point as float32; 0 where it does not cover the point."""
+    one, two, three, scales = borders
+    a = beyond(one, x, y)
+    if not (a > 0 or (a == 0 and one[4])):
+        return float32(0)
+    b = beyond(two, x, y)
+    if not (b > 0 or (b == 0 and two[4])):
+        return float32(0)
+    c = beyond(three, x, y)
+    if not (c > 0 or (c == 0 and three[4])):
+        return float32(0)
+    value = a * scales[0] + b * scales[1] + c * scales[2]
+    return float32(ONE / value if perspective else value)
+
+
+@exact_pixel_function
+def narrow(line, y, first, last):
+    """The columns of a row that a border leaves to its face, and one more."""
+    if abs(line[3]) < STEEP:
         return first, last
-    at = ax + (bx - ax) / dy * (y - ay) - HALF
-    if dy * side > 0:
+    at = line[0] + line[2] / line[3] * (y - line[1]) - HALF
+    if line[3] > 0:
         return first, int32(max(min(math.floor(at) + ONE, float64(last)), first - ONE))
     return int32(min(max(math.ceil(at) - ONE, float64(first)), last + ONE)), last
 
 
 @exact_pixel_function
-def row_span(ax, ay, bx, by, cx, cy, side, y, first, last):
-    """The columns of a row, within first to last, that a face can cover; few that it does not."""
-    first, last = narrow(ax, ay, bx, by, side, y, first, last)
-    first, last = narrow(bx, by, cx, cy, side, y, first, last)
-    return narrow(cx, cy, ax, ay, side, y, first, last)
+def row_span(borders, y, first, last):
+    """The columns of a row, within first to last, that a face can cover, and few others."""
+    if last - first <= NARROW:
+        return first, last
+    first, last = narrow(borders[0], y, first, last)
+    first, last = narrow(borders[1], y, first, last)
+    return narrow(borders[2], y, first, last)
 
 
 @exact_pixel_function
-def depth_at(ax, ay, az, bx, by, bz, cx, cy, cz, area, side, perspective, x, y):
-    """Depth of a face at a point as float32; 0 where it does not cover the point."""
-    ea, eb, ec = edge(bx, by, cx, cy, x, y), edge(cx, cy, ax, ay, x, y), edge(ax, ay, bx, by, x, y)
-    if not inside(ea * side, (cx - bx) * side, (cy - by) * side):
-        return float32(0)
-    if not inside(eb * side, (ax - cx) * side, (ay - cy) * side):
-        return float32(0)
-    if not inside(ec * side, (bx - ax) * side, (by - ay) * side):
-        return float32(0)
-    if perspective:
-        return float32(area / (ea / az + eb / bz + ec / cz))
-    return float32((ea * az + eb * bz + ec * cz) / area)
+def box(screen, faces, f, height, width):
+    """First and last row and column of the pixels in the box of a face; the last before the first where none is."""
+    ax, ay, _ = corner(screen, faces, f, 0)
+    bx, by, _ = corner(screen, faces, f, 1)
+    cx, cy, _ = corner(screen, faces, f, 2)
+    top, bottom = pixel_range(ay, by, cy, height)
+    left, right = pixel_range(ax, bx, cx, width)
+    return top, bottom, left, right
 
 
 @exact_pixel_function
@@ -173,10 +214,10 @@ def crossing(screen, faces, f, k, axis, x, y, sign):
 
 @exact_pixel_function
 def surface_end(screen, faces, twins, f, axis, x, y, sign):
-    """Where the surface that a face shows at (x, y) ends on the way to the next pixel: half-edge 3 f + k, distance.
+    """Where the surface that a face shows at (x, y) ends on the way to the next pixel: half-edge 3 f + k, face f.
 
-    The half-edge is -1 where the surface reaches the next pixel. Goes from face to face over their common edges; the
-    surface ends at an edge with no other face, or one whose other face leads back.
+    Where it reaches the next pixel the half-edge is -1. Goes from face to face over their common edges; the surface
+    ends at an edge with no other face, or one whose other face leads back.
     """
     k, along = -1, -math.inf
     for j in range(3):
@@ -185,21 +226,21 @@ def surface_end(screen, faces, twins, f, axis, x, y, sign):
             k, along = j, t
     for _ in range(MOST_STEPS):
         if k < 0 or along >= 1:
-            return -1, ONE
+            return -1, f
         twin = twins[f, k]
         if twin < 0 or not drawable(screen, faces, twin // 3):
-            return 3 * f + k, along
+            return 3 * f + k, f
         g, entered = twin // 3, twin % 3
-        out, beyond = -1, along
+        out, farther = -1, along
         for j in range(3):
             if j != entered:
                 hit, t = crossing(screen, faces, g, j, axis, x, y, sign)
                 if hit:
-                    out, beyond = j, t
-        if beyond < along:
-            return 3 * f + k, along
-        f, k, along = g, out, beyond
-    return -1, ONE
+                    out, farther = j, t
+        if farther < along:
+            return 3 * f + k, f
+        f, k, along = g, out, farther
+    return -1, f
 
 
 @exact_pixel_function
@@ -225,7 +266,9 @@ def pair_edge(screen, faces, twins, face, axis, column, row):
     x, y = column + HALF, row + HALF
     one, two = -1, -1
     if f >= 0:
-        one, _ = surface_end(screen, faces, twins, f, axis, x, y, ONE)
+        one, there = surface_end(screen, faces, twins, f, axis, x, y, ONE)
+        if one < 0 and there == g:
+            return -1
     if g >= 0:
         two, _ = surface_end(screen, faces, twins, g, axis, other_column + HALF, other_row + HALF, -ONE)
     if one >= 0 and two >= 0:
