@@ -130,7 +130,7 @@ def waves(side: int, width: int, height: int) -> tuple[NDArray[np.float32], NDAr
     twins[1:, :, 0, 0], twins[:-1, :, 1, 1] = half[:-1, :, 1] + 1, half[1:, :, 0]
     twins[:, :-1, 0, 1], twins[:, 1:, 1, 2] = half[:, 1:, 1] + 2, half[:, :-1, 0] + 1
     faces, twins = faces.reshape(-1, 3), twins.reshape(-1, 3)
-    other = at + [0.06 * width, 0.03 * height, 0.2 * np.cos(5)]
+    other = at + np.array([0.06 * width, 0.03 * height, 0.05])
     second = np.where(twins >= 0, twins + 3 * len(faces), -1)
     return (
         np.concatenate([at, other]).astype(np.float32),

@@ -133,7 +133,7 @@ def outline_between(
     depths = []
     for half in ends:
         p, q = (corners[faces[half // 3, (half + k) % 3]] for k in (0, 1))
-        depths.append(np.interp(0, *zip(*sorted([(p[1 - axis] - level, p[2]), (q[1 - axis] - level, q[2])]))))
+        depths.append(p[2] + (q[2] - p[2]) * (level - p[1 - axis]) / (q[1 - axis] - p[1 - axis]))
     return None if not ends else ends[int(np.argmin(depths))]
 
 

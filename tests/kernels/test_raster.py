@@ -184,7 +184,9 @@ def test_any_number_of_threads_gives_the_same() -> None:
             screen, faces = ball(3)
             screen = screen.float().requires_grad_(True)
             seen = raster.rasterize(screen, faces, 64, 64)
-            raster.antialias(raster.interpolate(screen, faces, seen), seen, screen, faces, raster.edge_twins(faces)).sum().backward()
+            raster.antialias(
+                raster.interpolate(screen, faces, seen), seen, screen, faces, raster.edge_twins(faces)
+            ).sum().backward()
             results.append((seen.face, screen.grad))
     finally:
         jit.set_num_threads(most)
@@ -281,7 +283,9 @@ def coverage(vertices, faces, perspective: bool, size: int, times: int = 1) -> t
     pose, intrinsics = camera(perspective, size)
     screen = raster.project(vertices, pose, intrinsics, perspective)
     if times > 1:
-        many = raster.rasterize(screen * torch.tensor([times, times, 1]), faces, times * size, times * size, perspective)
+        many = raster.rasterize(
+            screen * torch.tensor([times, times, 1]), faces, times * size, times * size, perspective
+        )
         return (many.face >= 0).float().reshape(size, times, size, times).mean((1, 3))
     seen = raster.rasterize(screen, faces, size, size, perspective)
     covered = (seen.face >= 0).float()[..., None]
