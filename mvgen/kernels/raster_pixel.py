@@ -56,8 +56,8 @@ def drawable(screen, faces, f):
 @exact_pixel_function
 def pixel_range(a, b, c, count):
     """First and last index in [0, count) of pixels whose centres three usable coordinates enclose."""
-    low = math.ceil(max(min(a, b, c) - HALF, 0.0))
-    high = math.floor(min(max(a, b, c) - HALF, count - ONE))
+    low = math.ceil(max(min(min(a, b), c) - HALF, 0.0))
+    high = math.floor(min(max(max(a, b), c) - HALF, count - ONE))
     return int32(low), int32(high)
 
 
