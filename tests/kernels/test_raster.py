@@ -95,7 +95,7 @@ def test_gradients_of_interpolation(module, perspective: bool) -> None:
 
 
 @pytest.mark.parametrize("module", [raster, raster_reference])
-def test_gradients_of_outlines(module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_of_outlines(module) -> None:
     """Of a square whose edges are level and upright, as the weights of slanted ones count as constants."""
     screen = torch.tensor([[1.3, 1.2, 1], [4.8, 1.2, 1], [4.8, 3.9, 1], [1.3, 3.9, 1]], dtype=torch.float64)
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
