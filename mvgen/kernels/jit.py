@@ -19,6 +19,7 @@ from mvgen import __version__
 
 __all__ = [
     "exact_kernel",
+    "exact_pixel_function",
     "inner_kernel",
     "kernel",
     "load_for_cuda",
@@ -81,6 +82,15 @@ def pixel_function(function):
 
         return cuda.jit(device=True, fastmath=True)(function)
     return njit(fastmath=True, error_model="numpy", cache=KEPT, forceinline=True)(function)
+
+
+def exact_pixel_function(function):
+    """As `pixel_function`, with arithmetic in the order written and comparisons that know NaN and infinity."""
+    if TARGET == "cuda":
+        from numba import cuda
+
+        return cuda.jit(device=True)(function)
+    return inner_kernel(function)
 
 
 def load_for_cuda(module_name: str) -> ModuleType:
