@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import Format, Output, Settings
+from mvgen.commands.options import BadValue, Format, Output, Settings
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import MvgenError, UsageError
 
 if TYPE_CHECKING:
     from mvgen.core.generate.made import Made
     from mvgen.core.generate.request import Request
+    from mvgen.core.views.views import ViewPicture
 
+SIDES = ("front", "right", "back", "left", "top", "bottom")
 FORMATS = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
@@ -75,7 +78,7 @@ def generate(
     settings: Settings = None,
     format: Format = None,
 ) -> Report:
-    """A textured mesh from a picture.
+    """A textured mesh from a picture, or from a few of known directions.
 
     The result stands in glTF's axes: y up, the picture's viewer at +z. Several pictures go to a folder. The object is
     told from its background by --mask, else its transparency, rembg where it is installed, a plain background, or
@@ -85,11 +88,15 @@ def generate(
       mvgen generate chair.png -o chair.glb
       mvgen generate photo.jpg -o mug.glb --mask mug.png
       mvgen generate toys/*.png -o meshes/
+      mvgen generate --front f.png --right r.png --top t.png -o toy.glb
       mvgen generate chair.png -o sides/ --model crm --stop-after views
     """
     from mvgen.core.generate.request import GenerateOptions, Request, check_stages, choose_model
 
-    chosen = choose_model(model, weights, job.device)
+    inputs = inputs or []
+    sides = dict(zip(SIDES, (front, right, back, left, top, bottom)))
+    pictures = _pictures(job, inputs, sides, view or [], cameras, mask)
+    chosen = choose_model(model, weights, job.device, bool(pictures))
     check_stages(chosen.model, start, stop_after)
     options = apply_settings(GenerateOptions(), settings or [])
     if ratio is not None:
@@ -106,15 +113,59 @@ def generate(
         colours=colours == "vertices",
         first=start,
         last=stop_after,
+        cameras_given=cameras is not None,
         seed=job.seed,
         device=job.device,
         options=options,
     )
     if chosen.why:
         job.progress.say(f"model: {chosen.why}")
+    if pictures:
+        return _from_views(job, pictures, output, format, request)
+    if not inputs:
+        raise UsageError("no picture was given", "mvgen generate --help")
     if len(inputs) == 1 and (stop_after != "texture" or not _is_folder(output)):
         return _single(job, inputs[0], output, format, request)
     return _many(job, inputs, output, format, request)
+
+
+def _pictures(
+    job: Job,
+    inputs: list[str],
+    sides: dict[str, str | None],
+    views: list[Direction],
+    cameras: str | None,
+    mask: str | None,
+) -> list[ViewPicture]:
+    """The pictures with where they look from; none where pictures stand for themselves."""
+    from mvgen.core.views.views import DIRECTIONS, ViewPicture
+
+    named = [Direction(*DIRECTIONS[side], name) for side, name in sides.items() if name is not None] + views
+    if not named and cameras is None:
+        return []
+    if named and (inputs or cameras is not None):
+        raise UsageError("pictures with and without directions do not go together", "give --front and so on, or --cameras")
+    if mask is not None:
+        raise UsageError("--mask is for one picture", "make the pictures transparent around the object")
+    if cameras is None:
+        return [ViewPicture(job.read(name, "picture"), azimuth, elevation) for azimuth, elevation, name in named]
+    from mvgen.core.io.cameras import read_cameras
+
+    known = {Path(c.name).name: c for c in read_cameras(job.read(cameras, "camera file", folder=True))}
+    unknown = next((name for name in inputs if Path(name).name not in known), None)
+    if unknown is not None:
+        raise UsageError(f"{cameras}: has no camera of {unknown}", "cameras and pictures go by the same names")
+    return [ViewPicture(job.read(name, "picture"), camera=known[Path(name).name]) for name in inputs]
+
+
+def _from_views(job: Job, pictures: list[ViewPicture], output: str, format: str | None, request: Request) -> Report:
+    from mvgen.core.generate.models import prepare_views, run_stages
+
+    if request.first is not None:
+        raise UsageError(f"--from {request.first}: is of no use to --model views", "leave it out")
+    _check_target(job, output, format, request)
+    made = run_stages(prepare_views(pictures, request, job.progress), request, job.progress)
+    return _finish(job, ", ".join(str(p.picture) for p in pictures), made, output, format, request)
 
 
 def _check_unused(model: str, given: dict[str, float | None]) -> None:
@@ -128,17 +179,23 @@ def _is_folder(output: str) -> bool:
 
 
 def _single(job: Job, name: str, output: str, format: str | None, request: Request) -> Report:
-    from mvgen.core.generate.made import save_made
-    from mvgen.core.io.meshes import save_mesh
+    _check_target(job, output, format, request)
+    return _finish(job, name, _make(job, name, request), output, format, request)
 
-    whole = request.last == "texture"
-    if whole:
+
+def _check_target(job: Job, output: str, format: str | None, request: Request) -> None:
+    if request.last == "texture":
         job.check(output, format)
         _check_suffix(output, f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower())
     else:
         job.check(output, folder=True)
-    made = _make(job, name, request)
-    if whole:
+
+
+def _finish(job: Job, name: str, made: Made, output: str, format: str | None, request: Request) -> Report:
+    from mvgen.core.generate.made import save_made
+    from mvgen.core.io.meshes import save_mesh
+
+    if request.last == "texture":
         job.write(output, lambda draft: save_mesh(_mesh(made), draft), format)
     else:
         job.write_folder(output, lambda draft: save_made(made, draft))

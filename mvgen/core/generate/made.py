@@ -16,6 +16,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.io.images import read_image, write_image
 from mvgen.core.io.meshes import save_mesh
 from mvgen.core.prepare.cutout import Cutout, cropped, cut_out
+from mvgen.core.views.views import Posed
 
 if TYPE_CHECKING:
     from mvgen.core.crm.triplane import Triplane
@@ -29,7 +30,8 @@ CUTOUT, IMAGE, TRIPLANE, MESH = "cutout.png", "image.png", "triplane.npz", "mesh
 @dataclass(frozen=True, eq=False)
 class Made:
     """As far as it went: the cut-out object; image [S, S, 3], the network's picture of it; six views and their
-    coordinate maps [6, S, S, 3] in the order of SIDES; the triplane; the mesh."""
+    coordinate maps [6, S, S, 3] in the order of SIDES; the triplane; the mesh. posed: cut-outs of given views with
+    their cameras, and named so."""
 
     cutout: Cutout | None = None
     image: Pictures | None = None
@@ -37,12 +39,15 @@ class Made:
     coordinates: Pictures | None = None
     triplane: Triplane | None = None
     mesh: Mesh | None = None
+    posed: tuple[Posed, ...] = ()
 
 
 def save_made(made: Made, folder: Path) -> None:
     """Write what has been made: pictures as PNG, with a sheet of the six, the triplane's numbers, the mesh as GLB."""
     if made.cutout is not None:
         _write_rgba(cropped(made.cutout), folder / CUTOUT)
+    for view in made.posed:
+        _write_rgba(view.cutout, folder / f"cutout_{Path(view.seen.camera.name).stem}.png")
     if made.image is not None:
         write_image(made.image, folder / IMAGE)
     for name, pictures in (("view", made.views), ("coordinates", made.coordinates)):

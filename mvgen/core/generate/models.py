@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import with_vertex_colours
 from mvgen.core.prepare.cutout import cut_out, squared
 from mvgen.core.progress import Progress
+from mvgen.core.views.views import ViewPicture, check, pose, shape, textured
 
 if TYPE_CHECKING:
     from mvgen.core.crm.checkpoint import Precision
@@ -45,6 +46,18 @@ def prepare(path: Path, request: Request, progress: Progress) -> Made:
     if request.model != "crm":
         return Made(cutout)
     return Made(cutout, squared(cutout, CRM_PICTURE, request.options.crm.ratio))
+
+
+def prepare_views(pictures: Sequence[ViewPicture], request: Request, progress: Progress) -> Made:
+    """The object cut out of each picture, and where each looks from. Raises what `check`, `cut_out` and `pose` do."""
+    check(pictures)
+    progress.stage("prepare", len(pictures))
+    cutouts = []
+    for picture in pictures:
+        assert isinstance(picture.picture, Path)
+        cutouts.append(cut_out(picture.picture, picture.mask, request.foreground))
+        progress.advance()
+    return Made(posed=tuple(pose(pictures, cutouts, request.options.views, progress)))
 
 
 # ---- inflate
@@ -78,6 +91,20 @@ def _fitted(picture: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
         return picture
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+# ---- views
+
+
+def _views_mesh(made: Made, request: Request, progress: Progress) -> Made:
+    mesh, posed = shape(made.posed, request.cameras_given, request.options.views, progress)
+    return replace(made, mesh=_told(mesh, "views"), posed=tuple(posed))
+
+
+def _views_texture(made: Made, request: Request, progress: Progress) -> Made:
+    progress.stage("texture")
+    mesh = textured(_mesh(made), made.posed, progress, request.texture_size)
+    return replace(made, mesh=with_vertex_colours(mesh) if request.colours else mesh)
 
 
 # ---- CRM
@@ -181,6 +208,7 @@ def _told(mesh: Mesh, model: str) -> Mesh:
 
 _STEPS: dict[str, dict[Stage, Step]] = {
     "inflate": {"mesh": _inflate_mesh, "texture": _inflate_texture},
+    "views": {"mesh": _views_mesh, "texture": _views_texture},
     "crm": {
         "views": _crm_views,
         "coordinates": _crm_coordinates,

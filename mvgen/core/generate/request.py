@@ -9,17 +9,20 @@ from typing import Literal
 from mvgen.core.errors import UsageError, WeightsError
 from mvgen.core.limits import between
 from mvgen.core.models import default_weights, find_weights
+from mvgen.core.views.views import ViewsOptions
 
 Stage = Literal["prepare", "views", "coordinates", "triplane", "mesh", "texture"]
 Given = Literal["prepare", "views", "coordinates"]  # stages whose files a run can begin with
-Model = Literal["auto", "inflate", "crm"]
+Model = Literal["auto", "inflate", "views", "crm"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 STAGES: dict[str, tuple[Stage, ...]] = {
     "inflate": ("prepare", "mesh", "texture"),
+    "views": ("prepare", "mesh", "texture"),
     "crm": ("prepare", "views", "coordinates", "triplane", "mesh", "texture"),
 }
 PULL = "mvgen models pull crm"
+RECONSTRUCT = "and mvgen reconstruct"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class GenerateOptions:
     """Expert settings of the models."""
 
     inflate: InflateOptions = field(default_factory=InflateOptions)
+    views: ViewsOptions = field(default_factory=ViewsOptions)
     crm: CrmOptions = field(default_factory=CrmOptions)
 
 
@@ -54,7 +58,8 @@ class Request:
 
     mask and foreground: how the object is told from its background (see `cut_out`); steps and guidance: of diffusion;
     texture_size: texels along the texture's longer side, None for what suits the model; colours: of vertices instead
-    of a texture; first: the stage whose files are given, None for a picture; last: after which to stop.
+    of a texture; first: the stage whose files are given, None for a picture; last: after which to stop; cameras_given: of the
+    views, which then stay where they are.
     """
 
     model: str = "inflate"
@@ -67,6 +72,7 @@ class Request:
     colours: bool = False
     first: Given | None = None
     last: Stage = "texture"
+    cameras_given: bool = False
     seed: int = 0
     device: str = "cpu"
     options: GenerateOptions = field(default_factory=GenerateOptions)
@@ -88,11 +94,21 @@ class Choice:
     why: str
 
 
-def choose_model(wanted: Model, weights: str | None, device: str) -> Choice:
-    """auto takes CRM where its weights are at hand or given, and a GPU; else the outline is inflated.
+def choose_model(wanted: Model, weights: str | None, device: str, several: bool) -> Choice:
+    """auto takes views where pictures come with directions (``several``), CRM where its weights are given, or at hand
+    with a GPU; else the outline is inflated.
 
-    Raises WeightsError where a model's weights are missing.
+    Raises WeightsError where a model's weights are missing, UsageError for what contradicts.
     """
+    if several != (wanted == "views") and (wanted != "auto" or (several and weights is not None)):
+        raise UsageError(
+            f"--model {wanted}: makes a mesh of one picture, and views were given"
+            if several
+            else "--model views: needs pictures and where they look from",
+            "give --front, --right and so on, or pictures with --cameras, for --model views alone",
+        )
+    if several:
+        return Choice("views", None, f"views: the shape that fits all outlines; better: many photos, {RECONSTRUCT}")
     if wanted == "inflate" and weights is not None:
         raise UsageError("--weights: inflate has no use for them", "leave out --weights or --model")
     if wanted == "inflate":
