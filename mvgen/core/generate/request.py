@@ -22,7 +22,6 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "crm": ("prepare", "views", "coordinates", "triplane", "mesh", "texture"),
 }
 PULL = "mvgen models pull crm"
-RECONSTRUCT = "and mvgen reconstruct"
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def choose_model(wanted: Model, weights: str | None, device: str, several: bool)
             "give --front, --right and so on, or pictures with --cameras, for --model views alone",
         )
     if several:
-        return Choice("views", None, f"views: the shape that fits all outlines; better: many photos, {RECONSTRUCT}")
+        return Choice("views", None, "views: the shape that fits all outlines; more photos, and mvgen reconstruct, do better")
     if wanted == "inflate" and weights is not None:
         raise UsageError("--weights: inflate has no use for them", "leave out --weights or --model")
     if wanted == "inflate":
