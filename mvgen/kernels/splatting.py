@@ -40,8 +40,8 @@ C3 = (
 @dataclass(frozen=True, eq=False)
 class Flat:
     """Splats in a picture: means [N, 2] in pixels; conics [N, 3]: a, b and c of the exponent a x^2 / 2 + b x y +
-    c y^2 / 2; opacities [N]; depths [N] along the optical axis; reach [N, 2]: half the sides of the box in which a splat can be
-    seen, in pixels, negative where it is not drawn."""
+    c y^2 / 2; opacities [N]; depths [N] along the optical axis; reach [N, 2]: half the sides of the box in which a
+    splat can be seen, in pixels, negative where it is not drawn."""
 
     means: Tensor
     conics: Tensor
