@@ -74,8 +74,10 @@ def project(
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
     x, y = local[:, 0] / z, local[:, 1] / z
     flat = torch.stack([fx * x + cx, fy * y + cy], 1)
-    spread = _covariances(quaternions, log_scales, world_to_camera[:3, :3])
-    a, b, c = _flattened(spread, x, y, z, fx, fy, height, width)
+    limit_x, limit_y = WIDE * 0.5 * width / fx, WIDE * 0.5 * height / fy
+    x = torch.minimum(torch.maximum(x, -limit_x), limit_x)
+    y = torch.minimum(torch.maximum(y, -limit_y), limit_y)
+    a, b, c = _covariances(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
     raw = a * c - b * b
     a, c = a + LOW_PASS, c + LOW_PASS
     area = a * c - b * b
@@ -142,27 +144,14 @@ def rotations(quaternions: Tensor) -> Tensor:
     return torch.stack(rows, 1).reshape(-1, 3, 3)
 
 
-def _covariances(quaternions: Tensor, log_scales: Tensor, turn: Tensor) -> Tensor:
-    """[N, 3, 3] in camera axes."""
-    axes = turn @ (rotations(quaternions) * torch.exp(log_scales)[:, None])
-    return axes @ axes.transpose(1, 2)
-
-
-def _flattened(
-    spread: Tensor, x: Tensor, y: Tensor, z: Tensor, fx: Tensor, fy: Tensor, height: int, width: int
+def _covariances(
+    quaternions: Tensor, log_scales: Tensor, turn: Tensor, x: Tensor, y: Tensor, z: Tensor, fx: Tensor, fy: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Covariances [N, 3, 3] in square pixels, xx, xy and yy, by the slope of the projection at the mean."""
-    limit_x, limit_y = WIDE * 0.5 * width / fx, WIDE * 0.5 * height / fy
-    x = torch.minimum(torch.maximum(x, -limit_x), limit_x)
-    y = torch.minimum(torch.maximum(y, -limit_y), limit_y)
-    one, other = fx / z, fy / z
-    s = spread
-    across = torch.stack([s[:, 0, k] - x * s[:, 2, k] for k in (0, 1, 2)], 1)
-    down = torch.stack([s[:, 1, k] - y * s[:, 2, k] for k in (0, 1, 2)], 1)
-    a = one * one * (across[:, 0] - x * across[:, 2])
-    b = one * other * (across[:, 1] - y * across[:, 2])
-    c = other * other * (down[:, 1] - y * down[:, 2])
-    return a, b, c
+    """xx, xy and yy [N] in square pixels, by the slope of the projection at x, y (with z = 1) and the depth z."""
+    slope = torch.stack([fx / z, fy / z], 1)[..., None] * (turn[:2] - torch.stack([x, y], 1)[..., None] * turn[2])
+    axes = slope @ (rotations(quaternions) * torch.exp(log_scales)[:, None])
+    one, other = axes[:, 0], axes[:, 1]
+    return (one * one).sum(1), (one * other).sum(1), (other * other).sum(1)
 
 
 class _Blend(torch.autograd.Function):
