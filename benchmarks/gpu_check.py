@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels import patchmatch
+from mvgen.kernels import patchmatch, raster_cpu
 
 RANGE = (0.25, 1.0)
 PIXEL = 0.008  # change of inverse depth that moves the picture by about one pixel
@@ -117,10 +117,71 @@ def compare(cpu: Any, gpu: Any, width: int, height: int, times: int, sources: in
     return rows
 
 
+def waves(side: int, width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+    """Two wavy sheets that cross each other: screen [V, 3], faces [F, 3], edge twins [F, 3]."""
+    y, x = (g.ravel() / (side - 1) for g in np.mgrid[:side, :side])
+    at = np.stack([width * (0.1 + 0.8 * x), height * (0.1 + 0.8 * y), 3 + 0.3 * np.sin(9 * x + 4 * y)], axis=-1)
+    index = np.arange(side * side).reshape(side, side)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
+    faces = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], 2)  # [side - 1, side - 1, 2, 3]
+    half = 3 * np.arange(faces[..., 0].size).reshape(faces.shape[:3])
+    twins = np.full(faces.shape, -1)
+    twins[:, :, 0, 2], twins[:, :, 1, 0] = half[:, :, 1], half[:, :, 0] + 2
+    twins[1:, :, 0, 0], twins[:-1, :, 1, 1] = half[:-1, :, 1] + 1, half[1:, :, 0]
+    twins[:, :-1, 0, 1], twins[:, 1:, 1, 2] = half[:, 1:, 1] + 2, half[:, :-1, 0] + 1
+    faces, twins = faces.reshape(-1, 3), twins.reshape(-1, 3)
+    other = at + np.array([0.06 * width, 0.03 * height, 0.05])
+    second = np.where(twins >= 0, twins + 3 * len(faces), -1)
+    return (
+        np.concatenate([at, other]).astype(np.float32),
+        np.concatenate([faces, faces + len(at)]).astype(np.int32),
+        np.concatenate([twins, second]).astype(np.int32),
+    )
+
+
+def compare_raster(cpu: Any, gpu: Any, width: int, height: int, times: int, side: int = 160) -> list[Row]:
+    """Rows for what is seen, the colours, outlines and gradients of a mesh; cpu, gpu: the kernel modules."""
+    screen, faces, twins = waves(side, width, height)
+    rng = np.random.default_rng(0)
+    colours = rng.random((len(screen), 3), np.float32)
+    pull = rng.normal(size=(height, width, 3)).astype(np.float32)
+
+    def draw(k: Any) -> Any:
+        face = np.empty((height, width), np.int32)
+        weights, depth = np.empty((height, width, 3), np.float32), np.empty((height, width), np.float32)
+        k.draw(screen, faces, True, face, weights, depth)
+        return face, weights, depth
+
+    face, weights, _ = draw(cpu)
+
+    def blend(k: Any) -> Any:
+        out = np.empty_like(pull)
+        k.blend(colours, faces, face, weights, out)
+        return (out,)
+
+    def edges(k: Any) -> Any:
+        out = np.empty((2, height, width), np.int32)
+        k.find_edges(screen, faces, twins, face, out)
+        return (out,)
+
+    def gradients(k: Any) -> Any:
+        of_colours, of_weights, of_screen = np.zeros_like(colours), np.empty_like(pull), np.zeros_like(screen)
+        k.blend_gradient(colours, faces, face, weights, pull, of_colours, of_weights)
+        k.draw_gradient(screen, faces, True, face, of_weights, pull[..., 0].copy(), of_screen)
+        return of_colours, of_screen
+
+    rows = []
+    for name, run in (("raster", draw), ("blend", blend), ("outlines", edges), ("raster gradients", gradients)):
+        one, two = (best_of(lambda k=k, run=run: run(k), times) for k in (cpu, gpu))
+        agree = min(float(np.isclose(a, b, rtol=1e-3, atol=1e-4).mean()) for a, b in zip(one[1], two[1]))
+        rows.append(Row(name, f"{width}x{height}, {len(faces)} faces", one[0], two[0], agree, 0.999))
+    return rows
+
+
 def table(rows: list[Row]) -> str:
-    head = f"{'kernel':<20}{'size':<24}{'CPU ms':>9}{'GPU ms':>9}{'faster':>9}{'agree':>9}"
+    head = f"{'kernel':<20}{'size':<26}{'CPU ms':>9}{'GPU ms':>9}{'faster':>9}{'agree':>9}"
     lines = [
-        f"{r.name:<20}{r.size:<24}{1e3 * r.cpu:>9.1f}{1e3 * r.gpu:>9.1f}{r.cpu / r.gpu:>8.1f}x{100 * r.agree:>8.2f}%"
+        f"{r.name:<20}{r.size:<26}{1e3 * r.cpu:>9.1f}{1e3 * r.gpu:>9.1f}{r.cpu / r.gpu:>8.1f}x{100 * r.agree:>8.2f}%"
         + ("" if r.agree >= r.needed else f"  too little: {100 * r.needed:g}% is needed")
         for r in rows
     ]
@@ -128,9 +189,9 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    from mvgen.kernels import patchmatch_cuda
+    from mvgen.kernels import patchmatch_cuda, raster_cuda
 
-    reason = patchmatch_cuda.why_not("cuda:0")
+    reason = patchmatch_cuda.why_not("cuda:0") or raster_cuda.why_not("cuda:0")
     if reason is not None:
         print(f"no CUDA GPU can be used: {reason}")
         return 1
@@ -138,6 +199,7 @@ def main() -> int:
 
     print(f"{cuda.get_current_device().name.decode()}; seconds are the best of some runs, transfers included")
     rows = [r for size in ((640, 480), (1024, 768)) for r in compare(patchmatch, patchmatch_cuda, *size, times=3)]
+    rows += compare_raster(raster_cpu, raster_cuda, 512, 512, times=3)
     print(table(rows))
     return int(any(r.agree < r.needed for r in rows))
 

@@ -1,20 +1,24 @@
-"""Seconds of dense stereo per view, on a scene made here.
+"""Seconds of dense stereo per view and of drawing a mesh, on scenes made here.
 
     python -m benchmarks.kernels
 
 A rippled sheet with a picture of noise, seen by five cameras; each view is matched with the other four. The first pass
-looks at the pictures alone, the second one also at the other views' depths.
+looks at the pictures alone, the second one also at the other views' depths. The rasteriser draws a ball of 100,000
+faces that fills most of the picture.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import Clock, print_machine, print_table
@@ -26,8 +30,10 @@ from mvgen.core.render.orbit import look_at
 from mvgen.core.render.raycast import Caster
 from mvgen.core.scene import Scene, View
 from mvgen.core.stereo.depth import StereoOptions, estimate_depths
+from mvgen.kernels import raster
 
 SIZES = ((640, 480), (1024, 768))
+RINGS = 225  # of the ball, and points in each
 ANGLES = (-16, -8, 0, 8, 16)  # degrees
 
 
@@ -39,7 +45,52 @@ def main() -> int:
             rows += measure(Path(work), size)
     header = ("pass", "wall s/view", "CPU s/view", "within 1 % of the depth")
     print_table(f"PatchMatch, {len(ANGLES) - 1} sources", header, rows)
+    print_table(f"Rasteriser, {2 * RINGS**2:,} faces at 512 x 512", ("step", "wall ms, best of 20"), measure_raster())
     return 0
+
+
+def measure_raster(size: int = 512) -> list[list[object]]:
+    """One row for each step."""
+    screen, faces = make_ball(size)
+    twins = raster.edge_twins(faces)
+    seen = raster.rasterize(screen, faces, size, size)
+    colours = screen.detach() / size
+    picture = raster.interpolate(colours, faces, seen)
+
+    def everything() -> None:
+        drawn = raster.rasterize(screen, faces, size, size)
+        shaded = raster.interpolate(colours, faces, drawn)
+        raster.antialias(shaded, drawn, screen, faces, twins).sum().backward()
+
+    return [
+        ["rasterize", _best(lambda: raster.rasterize(screen, faces, size, size))],
+        ["interpolate, 3 channels", _best(lambda: raster.interpolate(colours, faces, seen))],
+        ["antialias, 3 channels", _best(lambda: raster.antialias(picture, seen, screen, faces, twins))],
+        ["all, with gradients", _best(everything)],
+        ["edge_twins", _best(lambda: raster.edge_twins(faces))],
+    ]
+
+
+def _best(run: Callable[[], object], times: int = 20) -> float:
+    """Least milliseconds, once compiled."""
+    run()
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * min(seconds)
+
+
+def make_ball(size: int, rings: int = RINGS) -> tuple[torch.Tensor, torch.Tensor]:
+    """A ball on the screen of a picture of size x size pixels: [V, 3], with gradients, and faces [F, 3]."""
+    up, around = np.meshgrid(np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, rings, False), indexing="ij")
+    ball = np.stack([np.sin(up) * np.cos(around), np.cos(up), np.sin(up) * np.sin(around)], axis=-1).reshape(-1, 3)
+    index = np.arange((rings + 1) * rings).reshape(rings + 1, rings)
+    a, b = index, np.roll(index, -1, axis=1)
+    faces = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a[:-1], b[:-1], b[1:]), (a[:-1], b[1:], a[1:]))])
+    screen = torch.tensor(ball * [0.45 * size, 0.45 * size, 1] + [size / 2, size / 2, 3], dtype=torch.float32)
+    return screen.requires_grad_(True), torch.tensor(faces, dtype=torch.int32)
 
 
 def measure(work: Path, size: tuple[int, int]) -> list[list[object]]:

@@ -15,10 +15,8 @@ LAYERS = ("cli", "commands", "core", "kernels")  # each may import itself and th
 SHELL_ONLY = {"typer", "click", "rich", "tqdm"}
 HEAVY = {"numpy", "scipy", "torch", "numba", "cv2", "PIL", "trimesh", "pycolmap", "pymeshlab", "imageio", "xatlas"}
 LAZY_EVERYWHERE = {"torch", "diffusers", "transformers", "pycolmap", "pymeshlab"}
-TENSORS = (
-    "network",
-    "flexicubes",
-)  # modules so named import torch with them, and are imported only where they are used
+# a module so named imports torch as it is loaded, and is itself imported only where it is used
+TORCH_MODULES = {"network", "flexicubes", "raster", "raster_reference"}
 SHARED_BY_COMMANDS = {"mvgen.commands", "mvgen.commands.job", "mvgen.commands.options", "mvgen.commands.settings"}
 
 
@@ -63,10 +61,10 @@ def _offences(path: Path, source: str) -> list[str]:
             found.append(f"a command imports the command {name}")
         if layer in ("core", "kernels") and top in SHELL_ONLY:
             found.append(f"{layer} imports {top}")
-        network = path.stem in TENSORS
+        network = path.stem in TORCH_MODULES
         if eager and top in (HEAVY if layer in ("cli", "commands", None) else LAZY_EVERYWHERE) and not network:
             found.append(f"{top} is imported with the module")
-        if eager and not network and top == "mvgen" and parts[-1:] and parts[-1] in TENSORS and _loads_torch(parts):
+        if eager and not network and top == "mvgen" and TORCH_MODULES & set(parts[-1:]) and _loads_torch(parts):
             found.append(f"{name} is imported with the module, and torch with it")
         if top == "pycolmap" and "worker" not in path.stem:
             found.append("pycolmap outside a worker process")

@@ -19,6 +19,8 @@ from mvgen import __version__
 
 __all__ = [
     "exact_kernel",
+    "exact_parallel_kernel",
+    "exact_pixel_function",
     "inner_kernel",
     "kernel",
     "load_for_cuda",
@@ -66,6 +68,7 @@ kernel = njit(parallel=True, fastmath=True, error_model="numpy", cache=KEPT, nog
 serial_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
 exact_kernel = njit(error_model="numpy", cache=KEPT, nogil=True)  # likewise, and x / 0 is infinite: compiles faster
+exact_parallel_kernel = njit(parallel=True, error_model="numpy", cache=KEPT, nogil=True)  # likewise, in parallel
 # likewise, for calls from other kernels alone, which keep it with them: compiles faster still
 inner_kernel = njit(error_model="numpy", nogil=True, **_INNER)
 
@@ -81,6 +84,15 @@ def pixel_function(function):
 
         return cuda.jit(device=True, fastmath=True)(function)
     return njit(fastmath=True, error_model="numpy", cache=KEPT, forceinline=True)(function)
+
+
+def exact_pixel_function(function):
+    """As `pixel_function`, with arithmetic in the order written and comparisons that know NaN and infinity."""
+    if TARGET == "cuda":
+        from numba import cuda
+
+        return cuda.jit(device=True)(function)
+    return inner_kernel(function)
 
 
 def load_for_cuda(module_name: str) -> ModuleType:

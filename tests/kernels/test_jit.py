@@ -36,6 +36,20 @@ print(hashlib.sha256(volume.tobytes() + planes.tobytes() + cost.tobytes()).hexdi
 """
 
 
+DRAW = """
+import hashlib
+import torch
+from mvgen.kernels import raster
+from tests.kernels.test_raster import ball
+screen, faces = ball()
+screen = screen.float().requires_grad_(True)
+seen = raster.rasterize(screen, faces, 24, 24)
+picture = raster.antialias(raster.interpolate(screen, faces, seen), seen, screen, faces, raster.edge_twins(faces))
+picture.square().sum().backward()
+print(hashlib.sha256(b"".join(t.detach().numpy().tobytes() for t in (seen.depth, picture, screen.grad))).hexdigest())
+"""
+
+
 def use_kernels(**environment: str) -> list[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")}
     done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, env={**kept, **environment})
@@ -82,9 +96,10 @@ def test_cpu_and_cuda_copies_do_not_mix() -> None:
 
 
 @pytest.mark.slow
-def test_kernels_from_the_cache_compute_what_fresh_ones_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [MATCH, DRAW], ids=["match", "draw"])
+def test_kernels_from_the_cache_compute_what_fresh_ones_do(code: str, tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", MATCH]
+    command = [sys.executable, "-c", code]
     root = Path(__file__).parents[2]
     fresh, kept = (
         subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True).stdout for _ in range(2)
