@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera
 from mvgen.core.views.silhouette import Silhouette
 
-FAR = 2000.0  # units: from there a view is parallel to a fifteenth of a pixel in a thousand, and float32 still resolves it
+FAR = 2000.0  # units: a view from there is parallel to a tenth of a pixel, and float32 resolves it
 OPPOSITE = np.sin(np.radians(0.5))  # between lines of sight that count as one
 
 
