@@ -4,7 +4,7 @@
 
 The closed meshes under $MVGEN_DATA/textured_meshes (or those whose names are given), pictured without light, 512 x 512
 pixels: six parallel views along the axes; these and four from azimuth 45, 135, 225, 315 and elevation 30; and the ten
-by pinhole cameras that are given. hull: volume IoU of the exact visual hull, from masks of 2048 pixels on a grid of 192
+by pinhole cameras that are given. hull: volume IoU of the exact visual hull, from masks of 1024 pixels on a grid of 128
 cells; ours: of the result; outline: the least IoU of a silhouette of the result with its mask; front: PSNR in dB of the
 result from the first camera inside the mask. * stands for a result that is not watertight.
 """
@@ -31,7 +31,7 @@ from mvgen.core.views.hull import centred
 from mvgen.core.views.place import far_camera, turn
 from mvgen.core.views.views import DIRECTIONS, ViewPicture, Views, mesh_from_views
 
-PIXELS, FINE, CELLS = 512, 2048, 192
+PIXELS, FINE, CELLS = 512, 1024, 128
 FILL = 0.7  # of a picture's width for the object's longest side
 OBLIQUE = tuple((azimuth, 30.0) for azimuth in (45.0, 135.0, 225.0, 315.0))
 Direction = tuple[float, float]
@@ -102,7 +102,7 @@ def _in_mask(mask: NDArray[np.bool_], camera: Camera, points: NDArray[np.float64
 
 def picture(caster: Caster, camera: Camera, direction: Direction, given: bool) -> ViewPicture:
     """On white, as a cut-out with its exact mask."""
-    view = caster.render(camera, 4)
+    view = caster.render(camera, 2)
     image = np.rint(255 * (view.color * view.alpha[..., None] + 1 - view.alpha[..., None])).astype(np.uint8)
     return ViewPicture(Cutout(image, view.alpha, "alpha"), *direction, camera if given else None)
 
@@ -112,7 +112,7 @@ def seen_again(found: Views, pictures: Sequence[ViewPicture]) -> tuple[float, fl
     caster = Caster(found.mesh)
     outline, front = [], 0.0
     for number, (camera, given) in enumerate(zip(found.cameras, pictures)):
-        view = caster.render(camera, 4)
+        view = caster.render(camera, 2)
         assert isinstance(given.picture, Cutout)
         mask = given.picture.alpha > 0.5
         outline.append(iou(view.alpha > 0.5, mask))
@@ -148,7 +148,11 @@ def pinholes(directions: Sequence[Direction]) -> Any:
 
 
 AXES = tuple(DIRECTIONS.values())
-TASKS = {"6": (parallel(AXES), False), "10": (parallel(AXES + OBLIQUE), False), "10 pinhole": (pinholes(AXES + OBLIQUE), True)}
+TASKS = {
+    "6": (parallel(AXES), False),
+    "10": (parallel(AXES + OBLIQUE), False),
+    "10 pinhole": (pinholes(AXES + OBLIQUE), True),
+}
 DIRECTIONS_OF = {"6": AXES, "10": AXES + OBLIQUE, "10 pinhole": AXES + OBLIQUE}
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ from mvgen.core.errors import CannotError, UsageError
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.images import write_image, write_mask
 from mvgen.core.limits import between
-from mvgen.core.prepare.cutout import Cutout, cut_out
+from mvgen.core.prepare.cutout import Cutout, bled, cut_out
 from mvgen.core.progress import Progress, Silent
 from mvgen.core.render.raycast import Caster
 from mvgen.core.scene import View
 from mvgen.core.surface.simplify import drop_small_parts, simplify
 from mvgen.core.texture import texture_mesh
 from mvgen.core.views.hull import AGREE, Seen, centred, hull
+from mvgen.core.views.paint import painted_over
 from mvgen.core.views.place import far_camera, solve, turn
 from mvgen.core.views.silhouette import Silhouette
 
@@ -39,6 +40,9 @@ ACROSS = 10.0  # degrees by which at least two lines of sight must differ
 LEAST = 64  # pixels of an object: fewer show nothing
 DIFFERENT = 0.03  # units by which pictures may disagree before it is said
 COVERED = 0.75  # of each mask must be covered by the shape that fits all
+FAVOUR = 10.0  # times as many pixels count the first picture and the one opposite to it
+FACING = 0.98  # cosine between their lines of sight, at least
+SOLID = 0.9  # of a pixel is the object's where its colour is taken from the picture
 CHECKED = 256  # pixels of the longer side at which that is looked at
 
 
@@ -173,7 +177,18 @@ def textured(mesh: Mesh, posed: Sequence[Posed], progress: Progress) -> Mesh:
             write_image(p.cutout.image, image)
             write_mask(p.cutout.alpha > 0.5, mask)
             views.append(View(p.seen.camera, image, mask))
-        return texture_mesh(mesh, views, progress=progress)
+        mesh = texture_mesh(mesh, views, progress=progress, favour=_favour([v.camera for v in views]))
+    for p in reversed([p for p, own in zip(posed, _favour([v.camera for v in views])) if own > 1]):
+        alpha = p.cutout.alpha
+        mesh = painted_over(mesh, p.seen.camera, bled(p.cutout.image, alpha > SOLID), alpha)
+    return mesh
+
+
+def _favour(cameras: Sequence[Camera]) -> list[float]:
+    """The first picture and what is opposite to it count for more: where the shape is only roughly that of the object,
+    the pictures show different things at one place, and a mixture of them would be none."""
+    first = cameras[0].forward
+    return [FAVOUR if abs(first @ camera.forward) > FACING else 1.0 for camera in cameras]
 
 
 def _check_cover(mesh: Mesh, views: Sequence[Seen]) -> None:
