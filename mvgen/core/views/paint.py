@@ -15,7 +15,8 @@ from mvgen.core.render.raycast import Caster
 FINEST, COARSEST = 4, 2  # rays along a pixel's side, for small and large pictures
 LARGE = 1 << 20  # pixels
 ROWS = 64  # of the picture at a time
-GRAZING = 0.03  # cosine to the normal below which a place is left as it is
+GAP = 7  # texels between rays that are closed
+GRAZING = 0.01  # cosine to the normal below which a place is left as it is
 
 
 def painted_over(mesh: Mesh, camera: Camera, image: NDArray[np.uint8], alpha: NDArray[np.float32]) -> Mesh:
@@ -45,10 +46,18 @@ def painted_over(mesh: Mesh, camera: Camera, image: NDArray[np.uint8], alpha: ND
         for k in range(3):
             total[:, k] += np.bincount(texel[:, 1] * size[0] + texel[:, 0], colour[:, k], len(total))
         total[:, 3] += np.bincount(texel[:, 1] * size[0] + texel[:, 0], minlength=len(total))
-    met = total[:, 3] > 0
-    texture = mesh.texture.copy()
-    texture.reshape(-1, 3)[met] = np.rint(total[met, :3] / total[met, 3:])
-    return replace(mesh, texture=texture)
+    return replace(mesh, texture=_closed(mesh.texture, total.reshape(*mesh.texture.shape[:2], 4)))
+
+
+def _closed(texture: NDArray[np.uint8], total: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A texture [H, W, 3] with the means of total [H, W, 4] (sums of colours, and their number); where a surface is
+    seen at a low angle rays leave gaps, which get the mean of what is around."""
+    met = (total[..., 3] > 0).astype(np.uint8)
+    between = cv2.morphologyEx(met, cv2.MORPH_CLOSE, np.ones((GAP, GAP), np.uint8)) > 0
+    around = cv2.blur(total, (GAP, GAP), borderType=cv2.BORDER_CONSTANT)
+    full = np.where(met[..., None] > 0, total, around)
+    mean = np.rint(full[..., :3] / np.maximum(full[..., 3:], 1e-9)).clip(0, 255).astype(np.uint8)
+    return np.where((between & (full[..., 3] > 1e-6))[..., None], mean, texture)
 
 
 def _sampled(image: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,7 +32,8 @@ class Silhouette:
         solid = alpha > 0.5
         rows, columns = (np.flatnonzero(solid.any(axis)) for axis in (1, 0))
         top, left = int(rows[0]), int(columns[0])
-        part = np.pad(alpha[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1].astype(np.float32), RING)
+        whole = np.pad(alpha, RING)
+        part = whole[top : int(rows[-1]) + 1 + 2 * RING, left : int(columns[-1]) + 1 + 2 * RING].astype(np.float32)
         if ((part < 0.02) | (part > 0.98)).all():
             part = np.asarray(cv2.GaussianBlur(part, (0, 0), SOFT), np.float32)
         values = np.where(part == 0.5, 0.5001, part).astype(np.float64) - 0.5
