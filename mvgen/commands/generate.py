@@ -23,19 +23,60 @@ SIDES = ("front", "right", "back", "left", "top", "bottom")
 FORMATS = (".glb", ".obj", ".ply", ".stl", ".off")
 
 
+class Direction(NamedTuple):
+    """A picture, and where it looks from, in degrees."""
+
+    azimuth: float
+    elevation: float
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.azimuth:g},{self.elevation:g}:{self.name}"
+
+
+def parse_view(text: Any) -> Direction:
+    """``45,30:a.png``: azimuth and elevation in degrees, and a file. Raises typer.BadParameter."""
+    if isinstance(text, Direction):
+        return text
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?),(-?\d+(?:\.\d+)?):(.+)", str(text))
+    if match is None or abs(float(match[2])) > 90:
+        raise BadValue(f"{text} is no view; write it as 45,30:a.png, azimuth and elevation in degrees")
+    return Direction(float(match[1]), float(match[2]), match[3])
+
+
+Side = Annotated[str | None, typer.Option(metavar="FILE", help="views: the object from this side.")]
+
+
 def generate(
     job: Job,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...", help="Pictures of one object each, - is standard input; a folder of --from."
-        ),
-    ],
     output: Output,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE...]", help="Pictures of one object each, - is standard input; a folder of --from."
+        ),
+    ] = None,
     model: Annotated[
-        Literal["auto", "inflate", "crm"],
-        typer.Option(help="inflate: the outline made round, no weights. crm: a network, seen from all sides."),
+        Literal["auto", "inflate", "views", "crm"],
+        typer.Option(
+            help="inflate: the outline made round. views: what fits the outlines from several sides. crm: a network."
+        ),
     ] = "auto",
+    front: Side = None,
+    right: Side = None,
+    back: Side = None,
+    left: Side = None,
+    top: Side = None,
+    bottom: Side = None,
+    view: Annotated[
+        list[Any] | None,
+        typer.Option(
+            parser=parse_view, metavar="AZ,EL:FILE", help="views: from any side, in degrees, 90,0 is right; repeat."
+        ),
+    ] = None,
+    cameras: Annotated[
+        str | None, typer.Option(metavar="FILE|DIR", help="views: the cameras of the pictures, by their names.")
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(metavar="NAME|DIR|FILE", help="The network's.", show_default="a downloaded model's")
     ] = None,
@@ -144,7 +185,9 @@ def _pictures(
     if not named and cameras is None:
         return []
     if named and (inputs or cameras is not None):
-        raise UsageError("pictures with and without directions do not go together", "give --front and so on, or --cameras")
+        raise UsageError(
+            "pictures with and without directions do not go together", "give --front and so on, or --cameras"
+        )
     if mask is not None:
         raise UsageError("--mask is for one picture", "make the pictures transparent around the object")
     if cameras is None:

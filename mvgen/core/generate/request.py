@@ -57,8 +57,8 @@ class Request:
 
     mask and foreground: how the object is told from its background (see `cut_out`); steps and guidance: of diffusion;
     texture_size: texels along the texture's longer side, None for what suits the model; colours: of vertices instead
-    of a texture; first: the stage whose files are given, None for a picture; last: after which to stop; cameras_given: of the
-    views, which then stay where they are.
+    of a texture; first: the stage whose files are given, None for a picture; last: after which to stop; cameras_given: of
+    the views, which then stay where they are.
     """
 
     model: str = "inflate"
@@ -107,7 +107,9 @@ def choose_model(wanted: Model, weights: str | None, device: str, several: bool)
             "give --front, --right and so on, or pictures with --cameras, for --model views alone",
         )
     if several:
-        return Choice("views", None, "views: the shape that fits all outlines; more photos, and mvgen reconstruct, do better")
+        return Choice(
+            "views", None, "views: the shape that fits all outlines; more photos, and mvgen reconstruct, do better"
+        )
     if wanted == "inflate" and weights is not None:
         raise UsageError("--weights: inflate has no use for them", "leave out --weights or --model")
     if wanted == "inflate":

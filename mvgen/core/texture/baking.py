@@ -26,15 +26,25 @@ MARGIN = 1.0  # texels around a chart that are still sampled from the photos
 GUTTER = 12  # texels around a chart that repeat its border, for bilinear sampling and mip-maps
 
 
-def texture_mesh(mesh: Mesh, views: Sequence[View], size: int | None = None, progress: Progress | None = None) -> Mesh:
+def texture_mesh(
+    mesh: Mesh,
+    views: Sequence[View],
+    size: int | None = None,
+    progress: Progress | None = None,
+    favour: Sequence[float] | None = None,
+) -> Mesh:
     """The mesh with uv and a texture [size, size, 3] from the photos; vertices are doubled along seams.
 
-    size: texels; None takes a power of two that keeps the sharpest photo's detail, at most 4096. Raises CannotError if
-    there are no views or nothing to texture, InputError for a picture that cannot be read or does not fit its camera.
+    size: texels; None takes a power of two that keeps the sharpest photo's detail, at most 4096. favour: of each photo,
+    how many times as many pixels it counts for where photos compete; for surfaces too rough for photos to agree on.
+    Raises CannotError if there are no views or nothing to texture, InputError for a picture that cannot be read or does
+    not fit its camera.
     """
     progress = progress or Silent()
     surface, sight = _observed(mesh, views, progress)
     size = size or automatic_size(sight)
+    if favour is not None:
+        sight = replace(sight, quality=sight.quality * np.asarray(favour, np.float32))
     progress.stage("atlas")
     flat = unwrap(mesh, size)
     progress.stage("texture", len(views))
