@@ -103,6 +103,30 @@ def test_stages_stop_where_they_are_told(box: Box) -> None:
     assert closed(box.folder / "on.glb").euler_number == 0
 
 
+COARSE = ["--set", "views.resolution=48", "--texture-size", 128]
+
+
+def test_views_of_known_sides_become_what_fits_them_all(box: Box) -> None:
+    done = run(box, "--front", "ball.png", "--right", "ball.png", "--view", "0,90:ball.png", "-o", "b.glb", *COARSE,
+               "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["model"] == "views" and b"model: views" in done.stderr
+    shape = closed(box.folder / "b.glb")
+    side = np.ptp(shape.vertices, axis=0)
+    assert side == pytest.approx(side.mean(), rel=0.05)
+    solid = 8 * (2 - np.sqrt(2)) * (side.mean() / 2) ** 3  # three crossed round bars of one width
+    assert shape.volume == pytest.approx(solid, rel=0.05)
+    assert load_mesh(box.folder / "b.glb").texture is not None
+
+
+def test_views_stop_after_their_stages(box: Box) -> None:
+    sides = ["--front", "ball.png", "--left", "ring.png", *COARSE]
+    assert run(box, *sides, "-o", "cut", "--stop-after", "prepare").returncode == 0
+    assert sorted(p.name for p in (box.folder / "cut").glob("*.png")) == ["cutout_front.png", "cutout_left.png"]
+    assert run(box, *sides, "-o", "shape", "--stop-after", "mesh").returncode == 0
+    assert load_mesh(box.folder / "shape" / "mesh.glb").texture is None
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("crm"))
@@ -150,9 +174,16 @@ def test_what_cannot_be_is_refused_in_one_line(box: Box) -> None:
         (["ring.png", "-o", "x.glb", "--steps", "9"], 2, "--steps"),
         (["ring.png", "-o", "x", "--stop-after", "views"], 2, "no stage of inflate"),
         (["ring.png", "-o", "x.glb", "--from", "prepare"], 2, "is a file"),
+        (["-o", "x.glb"], 2, "no picture"),
+        (["-o", "x.glb", "--front", "ball.png"], 2, "at least two"),
+        (["-o", "x.glb", "--front", "ball.png", "--view", "0,0:ring.png"], 2, "same direction"),
+        (["-o", "x.glb", "--front", "ball.png", "--view", "up:ring.png"], 2, "is no view"),
+        (["ring.png", "-o", "x.glb", "--model", "views"], 2, "--model views"),
+        (["ring.png", "-o", "x.glb", "--front", "ball.png"], 2, "do not go together"),
+        (["-o", "x.glb", "--front", "ball.png", "--right", "ball.png", "--model", "crm"], 2, "one picture"),
     ):
         done = run(box, *arguments)
-        lines = [line for line in done.stderr.decode().splitlines() if not line.startswith("model:")]
+        lines = [line for line in done.stderr.decode().splitlines() if not line.startswith(("model:", "warning:"))]
         assert done.returncode == code, (arguments, lines)
         assert lines[0].startswith("error: ") and told in lines[0], lines
         assert len(lines) <= 2 and not list(box.folder.glob("x*"))

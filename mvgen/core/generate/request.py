@@ -57,8 +57,8 @@ class Request:
 
     mask and foreground: how the object is told from its background (see `cut_out`); steps and guidance: of diffusion;
     texture_size: texels along the texture's longer side, None for what suits the model; colours: of vertices instead
-    of a texture; first: the stage whose files are given, None for a picture; last: after which to stop; cameras_given: of
-    the views, which then stay where they are.
+    of a texture; first: the stage whose files are given, None for a picture; last: after which to stop; cameras_given:
+    of the views, which then stay where they are.
     """
 
     model: str = "inflate"
