@@ -122,7 +122,7 @@ def test_views_of_known_sides_become_what_fits_them_all(box: Box) -> None:
 def test_views_stop_after_their_stages(box: Box) -> None:
     sides = ["--front", "ball.png", "--left", "ring.png", *COARSE]
     assert run(box, *sides, "-o", "cut", "--stop-after", "prepare").returncode == 0
-    assert sorted(p.name for p in (box.folder / "cut").glob("*.png")) == ["cutout_front.png", "cutout_left.png"]
+    assert sorted(p.name for p in (box.folder / "cut").glob("*.png")) == ["cutout_1_ball.png", "cutout_2_ring.png"]
     assert run(box, *sides, "-o", "shape", "--stop-after", "mesh").returncode == 0
     assert load_mesh(box.folder / "shape" / "mesh.glb").texture is None
 

@@ -46,8 +46,8 @@ def save_made(made: Made, folder: Path) -> None:
     """Write what has been made: pictures as PNG, with a sheet of the six, the triplane's numbers, the mesh as GLB."""
     if made.cutout is not None:
         _write_rgba(cropped(made.cutout), folder / CUTOUT)
-    for view in made.posed:
-        _write_rgba(view.cutout, folder / f"cutout_{Path(view.seen.camera.name).stem}.png")
+    for number, view in enumerate(made.posed, 1):
+        _write_rgba(view.cutout, folder / f"cutout_{number}_{Path(view.seen.camera.name).stem}.png")
     if made.image is not None:
         write_image(made.image, folder / IMAGE)
     for name, pictures in (("view", made.views), ("coordinates", made.coordinates)):
