@@ -69,8 +69,8 @@ class ViewsOptions:
     """resolution: nodes of the grid along the longest side; faces: at most so many in the end; same_scale: pictures
     without cameras have one scale and the object's middle at the same place, instead of being fitted to each other."""
 
-    resolution: int = between(224, 32, 1024)
-    faces: int = between(60_000, 500, 2_000_000)
+    resolution: int = between(128, 32, 1024)
+    faces: int = between(40_000, 500, 2_000_000)
     same_scale: bool = False
 
 
