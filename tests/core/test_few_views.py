@@ -114,7 +114,7 @@ def test_six_views_give_the_shape(shape, hard):
     plain = Mesh(found.mesh.vertices, found.mesh.faces)
     assert volume_iou(plain, shape) > (0.93 if hard else 0.97)
     for camera, picture in zip(found.cameras, made):
-        assert outline_iou(found.mesh, camera, picture.picture) > 0.97
+        assert outline_iou(found.mesh, camera, picture.picture) > (0.95 if hard else 0.96)
     view = Caster(found.mesh).render(found.cameras[0], 3)
     mask = made[0].picture.alpha > 0.5
     assert psnr(view.color, made[0].picture.image / np.float32(255), mask) > 28
