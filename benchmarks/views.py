@@ -43,8 +43,9 @@ def main() -> int:
     rows = []
     for name, mesh in shapes():
         if not wanted or name in wanted:
-            rows += [[name, *row] for row in measure(mesh)]
-            print(rows[-len(TASKS) :], file=sys.stderr, flush=True)
+            for row in measure(mesh):
+                rows.append([name, *row])
+                print(rows[-1], file=sys.stderr, flush=True)
     header = ["mesh", "views", "hull", "ours", "ratio", "outline", "front dB", "faces", "seconds"]
     print_table("Shapes from views", header, [[row[0], row[1], *map(_shown, row[2:])] for row in rows])
     for task in TASKS:

@@ -17,6 +17,7 @@ from mvgen.core.surface.sparse import extract
 from mvgen.core.views.silhouette import Silhouette
 
 STEEP = 1.5  # that the field changes per unit at most
+CLEAR = 1e-3  # cells that the surface keeps away from the grid's nodes, where vertices would coincide
 MARGIN = 0.02  # of the longest side, around the box
 AGREE = "check the directions: left and right may be exchanged, or a picture mirrored"
 
@@ -39,13 +40,13 @@ def hull(views: Sequence[Seen], resolution: int, progress: Progress) -> Mesh:
     in all silhouettes."""
     box = bounds(views)
     middle, half = box.mean(0), np.ptp(box, axis=0) / 2 + MARGIN * np.ptp(box, axis=0).max()
-    surface = extract(
-        lambda points: np.max([v.distance(points) for v in views], axis=0),
-        np.stack([middle - half, middle + half]),
-        resolution,
-        lipschitz=STEEP,
-        progress=progress,
-    )
+    least = CLEAR * 2 * half.max() / resolution
+
+    def field(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        away = np.max([v.distance(points) for v in views], axis=0)
+        return np.where(np.abs(away) < least, np.where(away < 0, -least, least), away)
+
+    surface = extract(field, np.stack([middle - half, middle + half]), resolution, lipschitz=STEEP, progress=progress)
     if not len(surface.faces):
         raise contradiction()
     return surface

@@ -21,6 +21,7 @@ from mvgen.core.progress import Progress, Silent
 from mvgen.core.render.raycast import Caster
 from mvgen.core.scene import View
 from mvgen.core.surface.simplify import drop_small_parts, simplify
+from mvgen.core.surface.topology import topology
 from mvgen.core.texture import texture_mesh
 from mvgen.core.views.hull import AGREE, Seen, centred, hull
 from mvgen.core.views.paint import painted_over
@@ -68,8 +69,8 @@ class ViewsOptions:
     """resolution: nodes of the grid along the longest side; faces: at most so many in the end; same_scale: pictures
     without cameras have one scale and the object's middle at the same place, instead of being fitted to each other."""
 
-    resolution: int = between(224, 32, 1024)
-    faces: int = between(60_000, 500, 2_000_000)
+    resolution: int = between(128, 32, 1024)
+    faces: int = between(40_000, 500, 2_000_000)
     same_scale: bool = False
 
 
@@ -160,12 +161,18 @@ def shape(posed: Sequence[Posed], fixed: bool, options: ViewsOptions, progress: 
     progress.stage("hull")
     mesh = drop_small_parts(hull([p.seen for p in posed], options.resolution, progress))
     _check_cover(mesh, [p.seen for p in posed])
-    mesh = simplify(mesh, options.faces)
+    mesh = _simplified(mesh, options.faces)
     if not fixed:
         move = centred(mesh.bounds)
         mesh = mesh.moved(move)
         posed = [replace(p, seen=replace(p.seen, camera=p.seen.camera.moved(move))) for p in posed]
     return mesh, list(posed)
+
+
+def _simplified(mesh: Mesh, faces: int) -> Mesh:
+    """With at most so many faces, unless that would open it."""
+    small = simplify(mesh, faces)
+    return small if topology(small).watertight else mesh
 
 
 def textured(mesh: Mesh, posed: Sequence[Posed], progress: Progress, size: int | None = None) -> Mesh:
