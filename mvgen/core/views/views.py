@@ -66,8 +66,9 @@ class ViewPicture:
 
 @dataclass(frozen=True)
 class ViewsOptions:
-    """resolution: nodes of the grid along the longest side; faces: at most so many in the end; same_scale: pictures
-    without cameras have one scale and the object's middle at the same place, instead of being fitted to each other."""
+    """resolution: nodes of the grid along the longest side; faces: at most so many, unless that would open the mesh;
+    same_scale: pictures without cameras have one scale and the object's middle at the same place, instead of being
+    fitted to each other."""
 
     resolution: int = between(128, 32, 1024)
     faces: int = between(40_000, 500, 2_000_000)
