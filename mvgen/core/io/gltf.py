@@ -32,7 +32,14 @@ _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126:
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _DRACO = "KHR_draco_mesh_compression"
 EXTENSION_SPLATS = "KHR_gaussian_splatting"
-_READABLE = {"EXT_texture_webp", EXTENSION_SPLATS, "KHR_mesh_quantization", "KHR_texture_transform", "KHR_lights_punctual", _DRACO}
+_READABLE = {
+    "EXT_texture_webp",
+    EXTENSION_SPLATS,
+    "KHR_mesh_quantization",
+    "KHR_texture_transform",
+    "KHR_lights_punctual",
+    _DRACO,
+}
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 _MOST_UNBACKED = 10_000_000  # entries of an accessor that no bytes stand behind
 _EXPORT_AGAIN = "the file looks cut short or damaged; export or download it again"

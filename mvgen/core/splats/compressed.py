@@ -1,6 +1,6 @@
 """Compressed PLY of SuperSplat: 16 bytes a splat, relative to the ranges of chunks of 256, in the frame "rdf".
 
-A splat is four words: mean (11, 10, 11 bits), rotation (the index of the largest component, 3 x 10), scale (11, 10, 11),
+A splat is four words: mean (11, 10, 11 bits), rotation (index of the largest component, 3 x 10), scale (11, 10, 11),
 colour and opacity (4 x 8). Harmonics above degree 0, where there are any, are bytes of -4 to 4.
 """
 
@@ -77,7 +77,7 @@ def _column(element: dict[str, Any], key: str, name: str) -> NDArray[Any]:
     return column
 
 
-def _rest(element: dict[str, Any], size: int, name: str) -> NDArray[np.float64] | None:
+def _rest(element: dict[str, Any], size: int, name: str) -> NDArray[np.float32] | None:
     """[N, K - 1, 3]"""
     degree = max(d for d in range(4) if d == 0 or f"f_rest_{3 * (count(d) - 1) - 1}" in element)
     if not degree:
@@ -85,9 +85,11 @@ def _rest(element: dict[str, Any], size: int, name: str) -> NDArray[np.float64] 
     columns = [_column(element, f"f_rest_{i}", name) for i in range(3 * (count(degree) - 1))]
     if len(columns[0]) != size:
         raise InputError(f"{name}: has harmonics for {len(columns[0])} of its {size} splats", EXPORT_AGAIN)
-    values = np.stack(columns, axis=1).astype(np.float64)
-    share = np.where(values <= 0, 0, np.where(values >= 255, 1, (values + 0.5) / 256))
-    return ((share - 0.5) * 2 * _SH_REACH).reshape(size, 3, -1).transpose(0, 2, 1)
+    values = np.stack([np.clip(column, 0, 255).astype(np.uint8) for column in columns], axis=1)
+    steps = (np.arange(256) + 0.5) / 256
+    steps[[0, 255]] = 0, 1
+    book = ((steps - 0.5) * 2 * _SH_REACH).astype(np.float32)
+    return book[values.reshape(size, 3, -1).transpose(0, 2, 1)]
 
 
 def _fields(words: NDArray[np.uint32], bits: tuple[int, ...]) -> NDArray[np.uint32]:
@@ -122,7 +124,9 @@ def compressed_bytes(splats: Splats) -> bytes:
         ("colour", "packed_color", colour),
     ):
         bounds, share = _within_chunks(values)
-        ranges += [(f"{end}_{axis}", b[:, i]) for end, b in zip(("min", "max"), bounds) for i, axis in enumerate(_RANGES[key])]
+        ranges += [
+            (f"{end}_{axis}", b[:, i]) for end, b in zip(("min", "max"), bounds) for i, axis in enumerate(_RANGES[key])
+        ]
         bits = (11, 10, 11)
         if key == "colour":
             share, bits = np.column_stack([share, splats.opacities]), (8, 8, 8, 8)  # type: ignore[assignment]
@@ -146,11 +150,13 @@ def _assembled(splats: Splats, chunk: NDArray[Any], vertex: NDArray[Any]) -> byt
     head = head_bytes(vertex, more, splats.metadata)
     before, mark, after = head.partition(b"element vertex")
     head = before + "\n".join([*lines, ""]).encode() + mark + after
-    packed = bytes_of(np.floor((rest.astype(np.float64) / (2 * _SH_REACH) + 0.5) * 256))
+    packed = bytes_of(np.floor((rest / (2 * _SH_REACH) + 0.5) * 256))
     return head + chunk.tobytes() + vertex.tobytes() + packed.tobytes()
 
 
-def _within_chunks(values: NDArray[np.float64]) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float64]]:
+def _within_chunks(
+    values: NDArray[np.float64],
+) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float64]]:
     """The ranges [chunks, 3] of values [N, 3], and the values as shares of them."""
     starts = np.arange(0, len(values), CHUNK)
     low, high = (f.reduceat(values, starts, axis=0).astype(np.float32) for f in (np.minimum, np.maximum))

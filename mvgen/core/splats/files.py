@@ -50,7 +50,7 @@ def load_splats(path: Path | str, warn: Warn = ignore, frame: Frame | None = "rd
 
 
 def save_splats(splats: Splats, path: Path | str, format: str | None = None) -> None:
-    """Write splats as PLY of 3DGS, compressed PLY (NAME.compressed.ply), .splat or SPZ version 3, in the format's frame.
+    """Write splats as 3DGS PLY, compressed PLY (NAME.compressed.ply), .splat or SPZ version 3, in the format's frame.
 
     format: one of WRITE_FORMATS, where the name does not tell it. Raises UsageError for another one, CannotError where
     there are no splats, or numbers that are not finite.

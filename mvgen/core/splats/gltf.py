@@ -25,7 +25,7 @@ _PREFIX = f"{EXTENSION_SPLATS}:"
 
 
 def read_gltf(data: bytes, path: Path, warn: Warn = ignore) -> Splats:
-    """All splats of the scene, with the nodes' moves applied. Raises InputError, also for nodes that stretch unevenly."""
+    """All splats of the scene, with the nodes' moves applied. Raises InputError, also for uneven stretches."""
     primitives = splat_primitives(data, path)
     if not primitives:
         raise InputError(f"{path}: holds no splats", f"give a glTF file with {EXTENSION_SPLATS}")

@@ -86,13 +86,11 @@ def _record(level: int, degree: int) -> np.dtype[np.void]:
     return np.dtype([*columns, ("rest", rest, (3 * (count(degree) - 1),))])
 
 
-def _means(
-    fixed: NDArray[np.uint16], section: _Section, data: bytes, start: int, name: str
-) -> NDArray[np.float64]:
+def _means(fixed: NDArray[np.uint16], section: _Section, data: bytes, start: int, name: str) -> NDArray[np.float64]:
     """Of whole numbers around the centres of buckets: full ones first, then partial ones of given lengths."""
     rows = np.arange(section.splats)
     lengths = np.frombuffer(data, "<u4", section.partial, start).astype(np.int64)
-    first = section.full * section.bucket_size
+    first = min(section.full * section.bucket_size, section.splats)
     ends = first + np.cumsum(lengths)
     bucket = np.where(
         rows < first, rows // max(section.bucket_size, 1), section.full + np.searchsorted(ends, rows, side="right")
@@ -107,16 +105,14 @@ def _means(
         return (fixed.astype(np.float64) - section.reach) * factor + centres[bucket]
 
 
-def _rest(
-    table: NDArray[np.void], level: int, degree: int, low: float, high: float
-) -> NDArray[np.float32] | None:
+def _rest(table: NDArray[np.void], level: int, degree: int, low: float, high: float) -> NDArray[np.float32] | None:
     """[N, K - 1, 3] of values that stand band by band, in each by channel."""
     if not degree:
         return None
     with np.errstate(all="ignore"):
         values = table["rest"].astype(np.float32)
         if level == 2:
-            values = low + values / 255 * np.float32(high - low)
+            values = (low + values / 255 * (high - low)).astype(np.float32)
     bands, at = [], 0
     for band in range(1, degree + 1):
         width = 2 * band + 1

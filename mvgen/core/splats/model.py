@@ -126,11 +126,17 @@ class Splats:
 
 
 def merged(parts: Sequence[Splats]) -> Splats:
-    """All splats of one or more parts, in order, in the first one's frame and with its metadata and the highest degree."""
+    """All splats of one or more parts, in order, in the first one's frame, with its metadata and the highest degree."""
     first, degree = parts[0], max(part.degree for part in parts)
     same = [part.in_frame(first.frame).with_degree(degree) for part in parts]
-    names = ("means", "quaternions", "log_scales", "logits", "harmonics")
-    return replace(first, **{name: np.concatenate([getattr(part, name) for part in same]) for name in names})
+    return replace(
+        first,
+        means=np.concatenate([part.means for part in same]),
+        quaternions=np.concatenate([part.quaternions for part in same]),
+        log_scales=np.concatenate([part.log_scales for part in same]),
+        logits=np.concatenate([part.logits for part in same]),
+        harmonics=np.concatenate([part.harmonics for part in same]),
+    )
 
 
 def axes(frame: Frame) -> NDArray[np.float64]:

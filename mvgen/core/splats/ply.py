@@ -1,7 +1,7 @@
 """3DGS PLY: one vertex a splat, columns by name, numbers before exponential and sigmoid, in the frame "rdf".
 
-Files of 2D splats have two scales; gsgen's own have raw colours in place of harmonics, and z up. Layout: Kerbl et al., "3D
-Gaussian Splatting for Real-Time Radiance Field Rendering" (2023), reference implementation's files.
+Files of 2D splats have two scales; gsgen's own have raw colours in place of harmonics, and z up.
+Layout: Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering" (2023), files of its authors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mvgen.core.errors import InputError
 from mvgen.core.io.companions import Warn, ignore, shown
 from mvgen.core.io.ply import head_bytes, read_elements
 from mvgen.core.splats import compressed
-from mvgen.core.splats.coding import EXPORT_AGAIN, constant_from_colours, joined, sound
+from mvgen.core.splats.coding import constant_from_colours, joined, sound
 from mvgen.core.splats.harmonics import MOST_DEGREE, count
 from mvgen.core.splats.model import Splats
 
@@ -52,7 +52,9 @@ def read_ply(data: bytes, name: str, warn: Warn = ignore) -> Splats:
             f"{name}: holds no splats (no column {(*missing, 'f_dc_0')[0]})", "give a PLY file of Gaussian splats"
         )
     rest = rest_columns(vertex)
-    _tell_unused([c for c in vertex if c not in {*_NEEDED, *_NORMAL, *_SCALE, *(_RAW if raw else _CONSTANT), *rest}], name, warn)
+    _tell_unused(
+        [c for c in vertex if c not in {*_NEEDED, *_NORMAL, *_SCALE, *(_RAW if raw else _CONSTANT), *rest}], name, warn
+    )
     scales = table(vertex, _SCALE[: 3 if "scale_2" in vertex else 2])
     if scales.shape[1] == 2:
         scales = np.column_stack([scales, np.full(len(scales), _FLAT)])
@@ -116,16 +118,16 @@ def ply_bytes(splats: Splats) -> bytes:
     splats = splats.in_frame("rdf")
     rest = [f"f_rest_{i}" for i in range(3 * (count(splats.degree) - 1))]
     names = [*_MEAN, *_NORMAL, *_CONSTANT, *rest, "opacity", *_SCALE, *_TURN]
-    parts = [
+    parts: list[NDArray[np.float32]] = [
         splats.means,
-        np.zeros((len(splats), 3)),
+        np.zeros((len(splats), 3), np.float32),
         splats.harmonics[:, 0],
         splats.harmonics[:, 1:].transpose(0, 2, 1).reshape(len(splats), -1),
         splats.logits[:, None],
         splats.log_scales,
         splats.quaternions,
     ]
-    rows = np.concatenate(parts, axis=1, dtype="<f4", casting="same_kind")
+    rows = np.ascontiguousarray(np.concatenate(parts, axis=1), "<f4")
     vertex = rows.view(np.dtype([(key, "<f4") for key in names]))[:, 0]
     return head_bytes(vertex, render_mode(splats), splats.metadata) + rows.tobytes()
 

@@ -1,7 +1,7 @@
 """SOG version 2 of PlayCanvas: the columns as lossless pictures beside a meta.json, or all in one zip file; read only.
 
-Means are 16-bit steps on a logarithmic axis, rotations the three smaller components in bytes, scales and colours entries of
-codebooks, harmonics rows of a palette. In the frame "rdf".
+Means are 16-bit steps on a logarithmic axis, rotations the three smaller components in bytes, scales and colours
+entries of codebooks, harmonics rows of a palette. In the frame "rdf".
 """
 
 from __future__ import annotations
