@@ -6,6 +6,7 @@ Source: Chen et al., "Text-to-3D using Gaussian Splatting" (2024), its files.
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from typing import Any
 
@@ -47,7 +48,8 @@ def _loaded(data: bytes, name: str) -> dict[str, Any]:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 if sum(entry.file_size for entry in archive.infolist()) > len(data):
                     raise ValueError("packed more tightly than torch does")
-        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files, and for those with more than tensors
         raise InputError(f"{name}: is no sound checkpoint of tensors and plain values", EXPORT_AGAIN) from error
     if not isinstance(found, dict):
