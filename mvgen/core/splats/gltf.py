@@ -49,7 +49,8 @@ def _part(attributes: dict[str, NDArray[Any]], draft: bool, path: Path, warn: Wa
         values = attributes.get(key)
         if values is None or values.shape != (size, width):
             raise InputError(f"{path}: its splats have no proper attribute {key}", EXPORT_AGAIN)
-        return values.astype(np.float64)
+        with np.errstate(all="ignore"):
+            return values.astype(np.float64)
 
     def band(degree: int) -> list[NDArray[np.float64]]:
         return [column(f"{_PREFIX}SH_DEGREE_{degree}_COEF_{i}", 3) for i in range(2 * degree + 1)]

@@ -35,7 +35,8 @@ def read_gsgen(data: bytes, name: str, warn: Warn = ignore) -> Splats:
         raise InputError(f"{name}: its tensors differ in length", EXPORT_AGAIN)
     prompt = found.get("cfg", {}).get("prompt", {}) if isinstance(found.get("cfg"), dict) else {}
     text = prompt.get("prompt") if isinstance(prompt, dict) else None
-    constant = constant_from_colours(0.5 + 0.5 * np.tanh(0.5 * colour.astype(np.float64)))
+    with np.errstate(all="ignore"):
+        constant = constant_from_colours(0.5 + 0.5 * np.tanh(0.5 * colour.astype(np.float64)))
     metadata = {"prompt": text} if isinstance(text, str) else None
     return sound(name, warn, "rfu", mean, turn, scale, alpha, joined(constant), metadata)
 
