@@ -333,8 +333,6 @@ def splat_primitives(
 
 def holds_splats(data: bytes, path: Path) -> bool:
     """Whether a glTF file has splats, and no faces. Raises InputError."""
-    if EXTENSION_SPLATS.encode() not in data:
-        return False
     try:
         primitives = [p for m in _Reader(data, path).tree["meshes"] for p in m["primitives"]]
         faces = any(p.get("mode", _TRIANGLES) in (_TRIANGLES, _STRIP, _FAN) for p in primitives)

@@ -97,6 +97,11 @@ def joined(constant: NDArray[Any], rest: NDArray[Any] | None = None) -> NDArray[
     return first if rest is None else np.concatenate([first, np.asarray(rest, np.float32)], axis=1)
 
 
+def render_mode(splats: Splats) -> list[str]:
+    """The comment in PLY files by which others know splats for an antialiased renderer."""
+    return ["comment SplatRenderMode: mip"] if splats.metadata.get("antialiased") is True else []
+
+
 def from_three(largest: NDArray[np.integer], parts: NDArray[np.floating]) -> NDArray[np.float64]:
     """[N, 4] unit quaternions of the index of their largest component [N] and the three others in order [N, 3]."""
     out = np.empty((len(parts), 4))

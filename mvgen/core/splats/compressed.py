@@ -22,6 +22,7 @@ from mvgen.core.splats.coding import (
     from_three,
     joined,
     logits_from_bytes,
+    render_mode,
     sound,
     to_three,
 )
@@ -144,7 +145,7 @@ def compressed_bytes(splats: Splats) -> bytes:
 def _assembled(splats: Splats, chunk: NDArray[Any], vertex: NDArray[Any]) -> bytes:
     rest = splats.harmonics[:, 1:].transpose(0, 2, 1).reshape(len(splats), -1)
     lines = [f"element chunk {len(chunk)}", *(f"property float {key}" for key in chunk.dtype.names or ())]
-    more = ["comment SplatRenderMode: mip"] if splats.metadata.get("antialiased") is True else []
+    more = render_mode(splats)
     if rest.shape[1]:
         more += [f"element sh {len(rest)}", *(f"property uchar f_rest_{i}" for i in range(rest.shape[1]))]
     head = head_bytes(vertex, more, splats.metadata)

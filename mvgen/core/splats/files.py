@@ -97,10 +97,17 @@ def holds_splats(path: Path) -> bool:
         if kind == ".ply":
             return ply.holds_splats(ply_files.header_facts(head, str(path))[1])
         if kind in (".glb", ".gltf"):
-            return gltf_files.holds_splats(path.read_bytes(), path)
+            return _named_in(head, path) and gltf_files.holds_splats(path.read_bytes(), path)
     except (OSError, InputError):
         return False
     return kind in (".splat", ".spz", ".ksplat", ".sog") or (kind == ".pt" and b"svec" in head[:HEAD])
+
+
+def _named_in(head: bytes, path: Path) -> bool:
+    """Whether the text of a glTF file names the extension of splats; its binary part is not looked at."""
+    with path.open("rb") as file:
+        text = file.read(20 + int.from_bytes(head[12:16], "little")) if head.startswith(b"glTF") else file.read()
+    return gltf_files.EXTENSION_SPLATS.encode() in text
 
 
 def _file(path: Path) -> Path:

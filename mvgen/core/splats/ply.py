@@ -15,7 +15,7 @@ from mvgen.core.errors import InputError
 from mvgen.core.io.companions import Warn, ignore, shown
 from mvgen.core.io.ply import head_bytes, read_elements
 from mvgen.core.splats import compressed
-from mvgen.core.splats.coding import constant_from_colours, joined, sound
+from mvgen.core.splats.coding import constant_from_colours, joined, render_mode, sound
 from mvgen.core.splats.harmonics import MOST_DEGREE, count
 from mvgen.core.splats.model import Splats
 
@@ -51,29 +51,29 @@ def read_ply(data: bytes, name: str, warn: Warn = ignore) -> Splats:
         raise InputError(
             f"{name}: holds no splats (no column {(*missing, 'f_dc_0')[0]})", "give a PLY file of Gaussian splats"
         )
-    rest = rest_columns(vertex)
+    rest = _rest_columns(vertex)
     _tell_unused(
         [c for c in vertex if c not in {*_NEEDED, *_NORMAL, *_SCALE, *(_RAW if raw else _CONSTANT), *rest}], name, warn
     )
-    scales = table(vertex, _SCALE[: 3 if "scale_2" in vertex else 2])
+    scales = _table(vertex, _SCALE[: 3 if "scale_2" in vertex else 2])
     if scales.shape[1] == 2:
         scales = np.column_stack([scales, np.full(len(scales), _FLAT)])
     if raw:  # of gsgen: the sigmoid of a colour was left to be done
-        constant = constant_from_colours(0.5 + 0.5 * np.tanh(0.5 / 255 * table(vertex, _RAW)))
+        constant = constant_from_colours(0.5 + 0.5 * np.tanh(0.5 / 255 * _table(vertex, _RAW)))
     return sound(
         name,
         warn,
         "rfu" if raw else "rdf",
-        table(vertex, _MEAN),
-        table(vertex, _TURN),
+        _table(vertex, _MEAN),
+        _table(vertex, _TURN),
         scales,
-        table(vertex, ("opacity",))[:, 0],
-        joined(constant) if raw else harmonics(vertex, rest),
+        _table(vertex, ("opacity",))[:, 0],
+        joined(constant) if raw else _harmonics(vertex, rest),
         metadata,
     )
 
 
-def rest_columns(vertex: dict[str, Any]) -> list[str]:
+def _rest_columns(vertex: dict[str, Any]) -> list[str]:
     """f_rest_0, f_rest_1 ... without a gap, as many as make whole triples."""
     number = 0
     while f"f_rest_{number}" in vertex:
@@ -81,7 +81,7 @@ def rest_columns(vertex: dict[str, Any]) -> list[str]:
     return [f"f_rest_{i}" for i in range(number // 3 * 3)]
 
 
-def harmonics(vertex: dict[str, Any], rest: list[str]) -> NDArray[np.float32]:
+def _harmonics(vertex: dict[str, Any], rest: list[str]) -> NDArray[np.float32]:
     """[N, K, 3]: the columns hold the coefficients of red, then of green, then of blue; a degree that is not whole is
     filled with zeros."""
     each = len(rest) // 3
@@ -89,11 +89,11 @@ def harmonics(vertex: dict[str, Any], rest: list[str]) -> NDArray[np.float32]:
     whole = next(count(d) for d in range(MOST_DEGREE + 1) if count(d) - 1 >= held)
     wanted = list(_CONSTANT) + [rest[c * each + k] for k in range(held) for c in range(3)]
     out = np.zeros((len(vertex["x"]), 3 * whole), np.float32)
-    table(vertex, wanted, out)
+    _table(vertex, wanted, out)
     return out.reshape(-1, whole, 3)
 
 
-def table(
+def _table(
     vertex: dict[str, Any], names: tuple[str, ...] | list[str], out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """[N, len(names)] of columns, in the first columns of ``out`` where it is given."""
@@ -130,8 +130,3 @@ def ply_bytes(splats: Splats) -> bytes:
     rows = np.ascontiguousarray(np.concatenate(parts, axis=1), "<f4")
     vertex = rows.view(np.dtype([(key, "<f4") for key in names]))[:, 0]
     return head_bytes(vertex, render_mode(splats), splats.metadata) + rows.tobytes()
-
-
-def render_mode(splats: Splats) -> list[str]:
-    """The comment that others read of splats for an antialiased renderer."""
-    return ["comment SplatRenderMode: mip"] if splats.metadata.get("antialiased") is True else []
