@@ -7,12 +7,15 @@ import sys
 import time
 from typing import Any
 
+from mvgen.cli.memory import peak_memory_mb
+
 
 class Terminal:
     """Shows stages on standard error and remembers their seconds and the warnings."""
 
     def __init__(self, quiet: bool = False, verbose: bool = False):
         self.seconds: dict[str, float] = {}
+        self.memory_mb: dict[str, float | None] = {}  # the peak of the whole run, as each stage ended
         self.warnings: list[str] = []
         self._quiet, self._verbose = quiet, verbose
         self._bars = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -57,5 +60,6 @@ class Terminal:
             name, start = self._stage
             seconds = time.perf_counter() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            self.memory_mb[name] = peak_memory_mb()
             self._stage = None
             self.note(f"{name}: {seconds:.2f} s")

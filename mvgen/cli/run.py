@@ -16,6 +16,7 @@ from mvgen import __version__
 from mvgen.cli.app import Common, Task
 from mvgen.cli.device import choose_device
 from mvgen.cli.interrupt import end_children
+from mvgen.cli.memory import peak_memory_mb
 from mvgen.cli.progress import Terminal
 from mvgen.commands.job import Job, Report
 from mvgen.core.io.atomic import work_folder
@@ -63,7 +64,8 @@ def run(task: Task) -> Outcome:
         "output": job.written[0] if job.written else None,
         "written": job.written,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
+        "stage_memory_mb": progress.memory_mb,
         "device": device,
         "seed": common.seed,
         "threads": threads,
@@ -106,13 +108,3 @@ def _data_stream(chatter: bool) -> Iterator[BinaryIO]:
         os.dup2(stdout, 1)
         os.close(stdout)
         os.close(elsewhere)
-
-
-def _peak_memory_mb() -> float | None:
-    """Largest resident size of this process or of any one worker."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

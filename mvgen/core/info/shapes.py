@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.info.describe import Facts
@@ -126,6 +125,8 @@ def _point_values(cloud: PointCloud) -> dict[str, Any]:
 
 def _spacing(points: NDArray[np.float64]) -> float | None:
     """The median distance to the nearest other point."""
+    from scipy.spatial import cKDTree
+
     if len(points) < 2:
         return None
     some = points[:: max(1, len(points) // _SAMPLES)]

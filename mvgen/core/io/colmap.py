@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
@@ -148,6 +147,8 @@ def _sightings(shots: list[_Shot], points: dict[int, tuple[float, ...]]) -> Sigh
 
 
 def _pose(shot: _Shot) -> NDArray[np.float64]:
+    from scipy.spatial.transform import Rotation
+
     pose = np.eye(4)
     pose[:3, :3] = Rotation.from_quat(shot.quaternion, scalar_first=True).as_matrix()
     pose[:3, 3] = shot.translation
@@ -274,6 +275,8 @@ def _text_points(path: Path) -> dict[int, tuple[float, ...]]:
 def write_colmap(model: Model, folder: Path, text: bool = False) -> None:
     """Write cameras, images and points3D into a folder that is there. Equal cameras are written once; errors that are
     not known are -1, colours that are not known a middle grey."""
+    from scipy.spatial.transform import Rotation
+
     lenses = [(c.width, c.height, *lens_of(c, b)) for c, b in zip(model.cameras, model.lenses)]
     numbers = {lens: i + 1 for i, lens in enumerate(dict.fromkeys(lenses))}
     seen, pixels = model.sightings, model.pixels

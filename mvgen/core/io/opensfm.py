@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError, InputError
@@ -42,6 +41,8 @@ def is_opensfm(data: Any) -> bool:
 
 def read_opensfm(data: list[dict[str, Any]], path: Path, warn: Warn = ignore) -> Model:
     """The reconstruction with the most pictures. Raises InputError, and what malformed data leads to."""
+    from scipy.spatial.transform import Rotation
+
     best = max(data, key=lambda r: len(r["shots"]))
     if len(data) > 1:
         warn(f"{path}: holds {len(data)} reconstructions; the largest is taken, {len(data) - 1} are left out")
@@ -101,6 +102,8 @@ def _tracks(path: Path, keys: list[str], cameras: list[Camera], warn: Warn) -> S
 
 def write_opensfm(model: Model, path: Path) -> None:
     """Write the reconstruction, and its tracks beside it. Raises CannotError for lenses that it cannot hold."""
+    from scipy.spatial.transform import Rotation
+
     written = [_record(c, b) for c, b in zip(model.cameras, model.lenses)]
     keys = {text: f"camera {i}" for i, text in enumerate(dict.fromkeys(json.dumps(w) for w in written))}
     shots = {}
