@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from mvgen.core.camera import Similarity
 from mvgen.core.splats.harmonics import basis, colours, turning
-from mvgen.core.splats.model import FRAMES, axes, matrices, merged, product, quaternion
+from mvgen.core.splats.model import FRAMES, Splats, axes, matrices, merged, product, quaternion
 from tests.core.splats import made
 
 seeds = st.integers(0, 2**32 - 1)
@@ -127,3 +127,33 @@ def test_picking_and_degrees() -> None:
     cloud = whole.points()
     assert np.allclose(cloud.points, whole.means) and cloud.colours is not None
     assert np.allclose(cloud.colours, np.clip(0.5 + 0.28209479 * whole.harmonics[:, 0], 0, 1), atol=1e-6)
+
+
+def test_conventions_are_those_of_the_kernel() -> None:
+    """A picture of splats stays the same when splats and camera move together."""
+    import torch
+
+    from mvgen.kernels.splatting import blend, harmonics_basis, harmonics_colours, project, rotations
+
+    splats, seen = made.splats(30), directions(30)
+    assert np.allclose(harmonics_basis(torch.from_numpy(seen), 16).numpy(), basis(seen, 3), atol=1e-12)
+    turns = torch.from_numpy(splats.quaternions.astype(np.float64))
+    assert np.allclose(rotations(turns).numpy(), matrices(splats.quaternions), atol=1e-6)
+
+    def picture(of: Splats, world_to_camera: np.ndarray) -> np.ndarray:
+        names = ("means", "quaternions", "log_scales", "logits", "harmonics")
+        means, turn, scales, logits, harmonics = (torch.from_numpy(getattr(of, n).astype(np.float32)) for n in names)
+        pose = torch.from_numpy(world_to_camera.astype(np.float32))
+        intrinsics = torch.tensor([[60.0, 0, 24], [0, 60, 20], [0, 0, 1]])
+        colour = harmonics_colours(harmonics, means, -pose[:3, :3].T @ pose[:3, 3])
+        return blend(project(means, turn, scales, logits, pose, intrinsics, 40, 48), colour, 40, 48)[0].numpy()
+
+    pose = np.eye(4)
+    pose[2, 3] = 5
+    move = Similarity(1.0, Rotation.random(rng=9).as_matrix(), np.array([0.5, -1, 2]))
+    before = picture(splats, pose)
+    assert before.max() > 0.05
+    assert np.abs(picture(splats.moved(move), pose @ np.linalg.inv(move.matrix())) - before).max() < 1e-4
+    turn = np.eye(4)
+    turn[:3, :3] = axes("rfu")  # cameras of "rdf" see the world of "rfu"
+    assert np.abs(picture(splats.in_frame("rfu"), pose @ turn) - before).max() < 1e-4
