@@ -1,4 +1,4 @@
-"""``mvgen convert``: meshes, points and scenes from one format to another."""
+"""``mvgen convert``: meshes, points, splats and scenes from one format to another."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def convert(
         str,
         typer.Argument(
             metavar="INPUT",
-            help="GLB, glTF, PLY, OBJ, STL, OFF, 3MF or XYZ; a scene or COLMAP folder, transforms.json, "
+            help="GLB, glTF, PLY, OBJ, STL, OFF, 3MF or XYZ; splats; a scene or COLMAP folder, transforms.json, "
             "reconstruction.json or bundle.out; - is standard input.",
         ),
     ],
@@ -94,7 +94,7 @@ def convert(
     ] = "png",
     format: Format = None,
 ) -> Report:
-    """Meshes, points and scenes from one format to another.
+    """Meshes, points, splats and scenes from one format to another.
 
     The extension of the output chooses its format; a folder is a scene unless --to says otherwise. Colours, normals,
     textures, lens distortion, points and tracks are kept where the format can hold them; what it cannot hold is told.
@@ -107,11 +107,14 @@ def convert(
       mvgen convert reconstruction.json -o colmap/ --to colmap
     """
     from mvgen.core.io.models import find_model
+    from mvgen.core.splats.files import holds_splats
 
     _check_output(job, output, to, format)
-    path = job.read(source, "mesh, points or cameras", folder=True)
+    path = job.read(source, "mesh, points, splats or cameras", folder=True)
     change = _Change(from_units, to_units, from_up, to_up, scale, tuple(rotate or ()), translate or (0.0, 0.0, 0.0))
     pictures = None if images is None else job.read(images, "folder of pictures", folder=True)
+    if to is None and holds_splats(path):
+        return _convert_splats(job, path, output, format, change)
     if path.is_dir() or (find_model(path) is not None and not _is_shape(path)):
         return _convert_model(job, path, output, to, format, pictures, approximate, change)
     if to is not None:
@@ -292,6 +295,50 @@ def _move_record(metadata: dict[str, Any], moved: Similarity) -> None:
     before = metadata.get("result_from_cameras")
     if before is not None and np.shape(before) == (4, 4):
         metadata["result_from_cameras"] = (moved.matrix() @ np.array(before, np.float64)).tolist()
+
+
+# ---------------------------------------------------------------- splats
+
+
+def _convert_splats(job: Job, path: Path, output: str, format: str | None, change: _Change) -> Report:
+    """Splats to splats; to other formats, their centres with base colours as points."""
+    from mvgen.core.io.meshes import POINT_FORMATS, save_points
+    from mvgen.core.splats.files import (
+        WRITE_FORMATS,
+        WRITTEN_FRAMES,
+        load_splats,
+        not_kept,
+        save_splats,
+        written_format,
+    )
+    from mvgen.core.splats.model import UP
+
+    kind = written_format(f".{format}" if format else output)
+    suffix = kind or _suffix(output, format)
+    if kind is None and suffix not in POINT_FORMATS:
+        raise UsageError(
+            f"{output}: splats cannot be written as {suffix or 'a folder'}",
+            "use " + ", ".join(dict.fromkeys((*WRITE_FORMATS, *POINT_FORMATS))),
+        )
+    job.progress.stage("read")
+    # changes are those of the numbers that are written, so that the target's axes come first
+    frame = WRITTEN_FRAMES.get(suffix, "rub" if suffix == ".glb" else None)
+    splats = load_splats(path, job.progress.warn, frame)
+    moved = change.similarity(splats.metadata.get("units"), UP[splats.frame])
+    if not _is_identity(moved):
+        splats = splats.moved(moved)
+    data = {"format": suffix.lstrip("."), "bounds": splats.bounds, "degree": splats.degree}
+    if kind is None:
+        job.progress.warn(
+            f"{output}: a {suffix} file has no splats; their centres and base colours are written as points"
+        )
+        job.write(output, lambda draft: save_points(splats.points(), draft), format)
+        return Report({**data, "kind": "points", "points": len(splats)}, (f"{output}: {len(splats)} points",))
+    for text in not_kept(splats, kind):
+        job.progress.warn(f"{output}: {text}")
+    job.progress.stage("write")
+    job.write(output, lambda draft: save_splats(splats, draft, kind), format)
+    return Report({**data, "kind": "splats", "splats": len(splats)}, (f"{output}: {len(splats)} splats",))
 
 
 # ---------------------------------------------------------------- cameras

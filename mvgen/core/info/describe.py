@@ -15,8 +15,8 @@ MOST_NAMED = 10  # missing files that are named
 
 @dataclass(frozen=True)
 class Facts:
-    """kind: mesh, points, scene, photo, photos, depth map, arrays; format: the file format; summary: the most important
-    in one line; values: all of it, plain values under short names; notes: what reading left out or found missing."""
+    """kind: mesh, points, splats, scene, photo, photos, depth map, arrays; format: the file format; summary: the most
+    important in one line; values: all of it, plain values under short names; notes: what was left out or missing."""
 
     kind: str
     format: str
@@ -31,11 +31,15 @@ def describe(path: Path) -> Facts:
     from mvgen.core.info.photos import describe_photo, describe_photos
     from mvgen.core.info.scenes import describe_scene
     from mvgen.core.info.shapes import describe_shape
+    from mvgen.core.info.splats import describe_splats
     from mvgen.core.io.models import find_model
+    from mvgen.core.splats.files import holds_splats
 
     if path.is_dir():
         if find_model(path) is not None:
             return describe_scene(path)
+        if holds_splats(path):
+            return describe_splats(path)
         if any(p.suffix.lower() in PICTURES for p in path.iterdir()):
             return describe_photos(path)
         raise InputError(
@@ -46,6 +50,8 @@ def describe(path: Path) -> Facts:
         return describe_photo(path)
     if kind in (".npz", ".npy"):
         return describe_arrays(path)
+    if holds_splats(path):
+        return describe_splats(path)
     if kind in SHAPES:
         return describe_shape(path)
     if find_model(path) is not None:
@@ -72,7 +78,6 @@ def _format(path: Path) -> str:
 def _guess(path: Path) -> str:
     """A word on files whose kind is known but not read."""
     known = {
-        **dict.fromkeys((".spz", ".splat", ".ksplat"), "Gaussian splats"),
         **dict.fromkeys((".pth", ".pt", ".ckpt", ".safetensors"), "network weights"),
         ".mtl": "materials of an OBJ file",
     }

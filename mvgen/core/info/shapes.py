@@ -36,8 +36,7 @@ def describe_shape(path: Path) -> Facts:
         if shape.texture is not None:
             summary += f", texture {values['texture']}"
         return Facts("mesh", name, summary, values, tuple(notes))
-    splats = any("Gaussian splats" in text for text in notes)
-    return Facts("splats" if splats else "points", name, f"{len(shape)} points", values, tuple(notes))
+    return Facts("points", name, f"{len(shape)} points", values, tuple(notes))
 
 
 def _bounds_values(shape: Mesh | PointCloud) -> dict[str, Any]:

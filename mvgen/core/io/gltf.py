@@ -31,7 +31,15 @@ from mvgen.core.io.ply import fits_float32
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "i2", 5123: "u2", 5125: "u4", 5126: "f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _DRACO = "KHR_draco_mesh_compression"
-_READABLE = {"EXT_texture_webp", "KHR_mesh_quantization", "KHR_texture_transform", "KHR_lights_punctual", _DRACO}
+EXTENSION_SPLATS = "KHR_gaussian_splatting"
+_READABLE = {
+    "EXT_texture_webp",
+    EXTENSION_SPLATS,
+    "KHR_mesh_quantization",
+    "KHR_texture_transform",
+    "KHR_lights_punctual",
+    _DRACO,
+}
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 _MOST_UNBACKED = 10_000_000  # entries of an accessor that no bytes stand behind
 _EXPORT_AGAIN = "the file looks cut short or damaged; export or download it again"
@@ -132,6 +140,22 @@ class _Reader:
             matrix = parent @ _local_matrix(nodes[index])
             out.append((nodes[index], matrix))
             stack += [(i, matrix) for i in reversed(nodes[index].get("children", []))]
+        return out
+
+    def splats(self) -> list[tuple[dict[str, NDArray[Any]], dict[str, Any], NDArray[np.float64]]]:
+        out = []
+        for node, matrix in self._nodes():
+            for primitive in self.tree["meshes"][node["mesh"]]["primitives"] if "mesh" in node else ():
+                extension = primitive.get("extensions", {}).get(EXTENSION_SPLATS)
+                if extension is not None:
+                    packed = [str(key) for key in extension.get("extensions", {})]
+                    if packed:
+                        raise InputError(
+                            f"{self.path}: its splats are packed by {shown(packed[0])}, which is not supported",
+                            "export it again without compression, or as .spz or .ply",
+                        )
+                    attributes = {key: self._accessor(index) for key, index in primitive["attributes"].items()}
+                    out.append((attributes, extension, matrix))
         return out
 
     def _part(self, primitive: dict[str, Any], mode: int) -> Part:
@@ -294,6 +318,27 @@ class _Reader:
             except binascii.Error:
                 raise InputError(f"{self.path}: embedded data cannot be decoded", _EXPORT_AGAIN) from None
         return read_companion(self.path, uri, quoted=True)
+
+
+def splat_primitives(
+    data: bytes, path: Path
+) -> list[tuple[dict[str, NDArray[Any]], dict[str, Any], NDArray[np.float64]]]:
+    """Of every primitive with KHR_gaussian_splatting: its attributes [N, width], the extension's entry, and the matrix
+    [4, 4] to the world. Raises InputError."""
+    try:
+        return _Reader(data, path).splats()
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(f"{path}: not sound glTF ({type(error).__name__}: {shown(error)})", _EXPORT_AGAIN) from error
+
+
+def holds_splats(data: bytes, path: Path) -> bool:
+    """Whether a glTF file has splats, and no faces. Raises InputError."""
+    try:
+        primitives = [p for m in _Reader(data, path).tree["meshes"] for p in m["primitives"]]
+        faces = any(p.get("mode", _TRIANGLES) in (_TRIANGLES, _STRIP, _FAN) for p in primitives)
+        return not faces and any(EXTENSION_SPLATS in p.get("extensions", {}) for p in primitives)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not sound glTF ({type(error).__name__}: {shown(error)})", _EXPORT_AGAIN) from error
 
 
 def facts(data: bytes, path: Path) -> dict[str, Any]:

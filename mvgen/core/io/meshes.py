@@ -86,7 +86,7 @@ def format_of(data: bytes, path: Path, size: int | None = None) -> str:
 def _what_it_is(data: bytes, path: Path) -> str:
     """Why a file is neither a mesh nor points."""
     if data[:2] == b"\x1f\x8b" or data[:4] == b"NGSP" or path.suffix.lower() in (".spz", ".splat", ".ksplat"):
-        return "holds Gaussian splats, or compressed data, which is not read"
+        return "holds Gaussian splats, or compressed data, not a mesh or points"
     return "is not a mesh or point file"
 
 

@@ -58,12 +58,7 @@ def read_ply(data: bytes, name: str, warn: Warn = ignore) -> Mesh | PointCloud:
     """
     elements, order, comments, start = _header(data, name)
     _refuse_packed(elements, name)
-    body: dict[str, dict[str, Any]] = {}
-    for element in elements:
-        if order == "ascii":
-            body[element.name], start = _ascii_element(data, start, element, name)
-        else:
-            body[element.name], start = _binary_element(data, start, element, order, name)
+    body = _body(data, elements, order, start, name)
     vertex = body.get("vertex", {})
     if not {"x", "y", "z"} <= vertex.keys():
         raise InputError(f"{name}: no vertices with x, y and z", "give a PLY file with a mesh or points")
@@ -88,6 +83,26 @@ def read_ply(data: bytes, name: str, warn: Warn = ignore) -> Mesh | PointCloud:
     return Mesh(points, _int32(faces, name), normals, colours, metadata=metadata)
 
 
+def read_elements(data: bytes, name: str) -> tuple[dict[str, dict[str, Any]], list[str], dict[str, Any]]:
+    """The columns of every element, by name: arrays, or lists of arrays. With the comments, and our own metadata.
+
+    Raises InputError for a file that is not sound.
+    """
+    elements, order, comments, start = _header(data, name)
+    metadata = next((m for m in map(_parse_metadata, comments) if m is not None), {})
+    return _body(data, elements, order, start, name), comments, metadata
+
+
+def _body(data: bytes, elements: list[_Element], order: str, start: int, name: str) -> dict[str, dict[str, Any]]:
+    out: dict[str, dict[str, Any]] = {}
+    for element in elements:
+        if order == "ascii":
+            out[element.name], start = _ascii_element(data, start, element, name)
+        else:
+            out[element.name], start = _binary_element(data, start, element, order, name)
+    return out
+
+
 def is_splat(names: Iterable[str]) -> bool:
     """Whether the columns of a PLY file's vertices are those of Gaussian splats."""
     return {"f_dc_0", "scale_0", "rot_0", "opacity"} <= set(names)
@@ -106,7 +121,10 @@ def header_facts(data: bytes, name: str) -> tuple[dict[str, int], list[str], str
 
 def _refuse_packed(elements: list[_Element], name: str) -> None:
     if any(p.name == "packed_position" for e in elements for p in e.properties):
-        raise InputError(f"{name}: holds compressed Gaussian splats, which are not read", "export it as a plain PLY")
+        raise InputError(
+            f"{name}: holds compressed Gaussian splats, not a mesh or points",
+            "`mvgen convert IN.ply -o OUT.ply` writes them as plain ones",
+        )
 
 
 def _tell_unused(elements: list[_Element], name: str, warn: Warn) -> None:
@@ -135,13 +153,13 @@ def mesh_bytes(mesh: Mesh) -> bytes:
     face = np.empty(len(mesh.faces), np.dtype([("n", "u1"), ("i", "<i4", 3)]))
     face["n"], face["i"] = 3, mesh.faces
     lines = [f"element face {len(face)}", "property list uchar int vertex_indices"]
-    return _head(vertex, lines, mesh.metadata) + vertex.tobytes() + face.tobytes()
+    return head_bytes(vertex, lines, mesh.metadata) + vertex.tobytes() + face.tobytes()
 
 
 def points_bytes(cloud: PointCloud) -> bytes:
     """A point cloud as a binary PLY file, with the optional column ``confidence``."""
     vertex = _vertex_table(cloud.points, cloud.normals, cloud.colours, cloud.confidence)
-    return _head(vertex, [], cloud.metadata) + vertex.tobytes()
+    return head_bytes(vertex, [], cloud.metadata) + vertex.tobytes()
 
 
 def fits_float32(points: NDArray[np.floating]) -> bool:
@@ -173,8 +191,9 @@ def _vertex_table(
     return table
 
 
-def _head(vertex: NDArray[Any], more: list[str], metadata: dict[str, Any]) -> bytes:
-    words = {"<f4": "float", "<f8": "double", "|u1": "uchar"}
+def head_bytes(vertex: NDArray[Any], more: list[str], metadata: dict[str, Any]) -> bytes:
+    """The header of a binary file with a structured array of vertices; ``more``: lines after theirs."""
+    words = {"<f4": "float", "<f8": "double", "|u1": "uchar", "<u4": "uint"}
     lines = ["ply", "format binary_little_endian 1.0", f"comment mvgen {mvgen.__version__}"]
     if metadata:
         lines.append("comment " + _METADATA + json.dumps(metadata, sort_keys=True))

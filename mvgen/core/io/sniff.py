@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 HEAD = 1 << 16  # bytes that are enough for ``sniff``
 
@@ -23,6 +24,7 @@ _MAGIC = (
     (b"CNOFF", ".off"),
     (b"STOFF", ".off"),
     (b"# Bundle file", ".out"),
+    (b"NGSP", ".spz"),
 )
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _OBJ_LINE = re.compile(rb"(v|vn|vt|f|l|p)\s+[-+\d.]|(o|g|s|mtllib|usemtl)\s+\S")
@@ -36,15 +38,32 @@ def sniff(head: bytes, size: int) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return ".webp"
     if head[:4] == b"PK\x03\x04":
-        return ".npz" if _first_zip_name(head).endswith(b".npy") else ".3mf" if b"3D/" in head else ".zip"
+        return _sniff_zip(head)
+    if head[:2] == b"\x1f\x8b" and _unpacks_to(head, b"NGSP"):
+        return ".spz"
     if _is_binary_stl(head, size):
         return ".stl"
     return _sniff_text(head)
 
 
-def _first_zip_name(head: bytes) -> bytes:
+def _sniff_zip(head: bytes) -> str:
     length = int.from_bytes(head[26:28], "little")
-    return head[30 : 30 + length]
+    first = head[30 : 30 + length]
+    if first.endswith(b".npy"):
+        return ".npz"
+    if first.endswith(b"/data.pkl"):
+        return ".pt"
+    if first.endswith((b"meta.json", b".webp")):
+        return ".sog"
+    return ".3mf" if b"3D/" in head else ".zip"
+
+
+def _unpacks_to(head: bytes, start: bytes) -> bool:
+    """Whether the beginning of a gzip stream unpacks to these bytes."""
+    try:
+        return zlib.decompressobj(31).decompress(head, len(start)) == start
+    except zlib.error:
+        return False
 
 
 def _is_binary_stl(head: bytes, size: int) -> bool:
@@ -54,6 +73,8 @@ def _is_binary_stl(head: bytes, size: int) -> bool:
 def _sniff_text(head: bytes) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith(b"{"):
+        if b'"means"' in text and b'"quats"' in text:
+            return ".sog"
         return ".gltf" if b'"asset"' in text else ".json"
     if text.startswith(b"solid") and b"facet" in text:
         return ".stl"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -24,12 +26,17 @@ from mvgen.core.io.meshes import load_any, save_mesh, save_points
 from mvgen.core.io.model import Lens, Model, Sightings, lens
 from mvgen.core.io.models import write_model_file, write_model_folder
 from mvgen.core.scene import DepthMap
+from mvgen.core.splats.files import load_splats, save_splats
+from mvgen.core.splats.spz import spz_bytes
+from tests.core.splats import made
 
 KINDS = [
     *("glb", "glb-colours", "glb-points", "draco", "gltf", "ply", "ply-text", "obj", "obj-texture", "stl", "stl-text"),
     *("off", "3mf", "3mf-texture", "xyz", "cameras.bin", "images.bin", "points3D.bin", "cameras.txt", "images.txt"),
     *("points3D.txt", "transforms.json", "reconstruction.json", "tracks.csv", "bundle.out", "list.txt"),
     *("depth.npz", "grid.npy", "photo.jpg", "photo.png", "mtl"),
+    *("splats.ply", "splats.compressed.ply", "splats.splat", "splats.spz", "splats-raw.spz", "splats.ksplat"),
+    *("splats-level0.ksplat", "splats.sog", "splats-sog.json", "splats-sog.webp", "splats.glb", "splats.pt"),
 ]
 _TETRA = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.int32)
 
@@ -94,6 +101,8 @@ def draco_glb() -> bytes:
 
 def write(kind: str, folder: Path) -> tuple[Path, Path]:
     """A sound set of files; which of them to damage, and which to read."""
+    if kind.startswith("splats"):
+        return _write_splats(kind, folder)
     special = {
         "gltf": (".gltf", None),
         "ply-text": (".ply", None),
@@ -138,6 +147,28 @@ def write(kind: str, folder: Path) -> tuple[Path, Path]:
     return (folder / kind,) * 2
 
 
+def _write_splats(kind: str, folder: Path) -> tuple[Path, Path]:
+    some = made.splats(20, 1)
+    if kind in ("splats-sog.json", "splats-sog.webp"):
+        for name, data in made.sog(some, 1).items():
+            (folder / name).write_bytes(data)
+        return folder / ("meta.json" if kind.endswith("json") else "quats.webp"), folder / "meta.json"
+    path = folder / kind
+    if kind in ("splats.ply", "splats.compressed.ply", "splats.splat", "splats.spz"):
+        save_splats(some, path)
+        return path, path
+    makers: dict[str, Callable[[], bytes]] = {
+        "splats-raw.spz": lambda: zlib.decompress(spz_bytes(some), 31),
+        "splats.ksplat": lambda: made.ksplat(some, 2, 1),
+        "splats-level0.ksplat": lambda: made.ksplat(some, 0),
+        "splats.sog": lambda: made.zipped(made.sog(some, 1)),
+        "splats.glb": lambda: made.gltf(some),
+        "splats.pt": lambda: made.gsgen(some),
+    }
+    path.write_bytes(makers[kind]())
+    return path, path
+
+
 def _write_mesh(kind: str, path: Path) -> None:
     shape = mesh("texture" in kind or kind in ("glb", "mtl"), "colours" in kind or kind in ("ply", "off", "3mf"))
     if kind == "gltf":
@@ -171,7 +202,13 @@ def _sound(kind: str, root: str) -> tuple[dict[str, bytes], str, str]:
 
 def read(path: Path) -> None:
     describe(path)
-    if path.suffix in (".glb", ".gltf", ".ply", ".obj", ".stl", ".off", ".3mf", ".xyz"):
+    if path.name.startswith("splats") or path.name == "meta.json":
+        splats = load_splats(path)
+        arrays = (splats.means, splats.quaternions, splats.log_scales, splats.logits, splats.harmonics)
+        assert all(np.isfinite(a).all() and len(a) == len(splats) > 0 for a in arrays)
+        assert splats.harmonics.shape[1] == (splats.degree + 1) ** 2
+        assert np.allclose(np.linalg.norm(splats.quaternions, axis=1), 1, atol=1e-5)
+    elif path.suffix in (".glb", ".gltf", ".ply", ".obj", ".stl", ".off", ".3mf", ".xyz"):
         shape = load_any(path)
         points = shape.vertices if isinstance(shape, Mesh) else shape.points
         assert np.isfinite(points).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import zipfile
@@ -40,6 +41,20 @@ def _zip() -> bytes:
     return stream.getvalue()
 
 
+def _torch() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("archive/data.pkl", b"...")
+    return stream.getvalue()
+
+
+def _sog() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("meta.json", "{}")
+    return stream.getvalue()
+
+
 SAMPLES = [
     (b"glTF" + struct.pack("<II", 2, 12), ".glb"),
     (b'{"scenes": [], "asset": {"version": "2.0"}}', ".gltf"),
@@ -60,6 +75,12 @@ SAMPLES = [
     (_npz(), ".npz"),
     (_npy(), ".npy"),
     (_zip(), ".zip"),
+    (_torch(), ".pt"),
+    (_sog(), ".sog"),
+    (b'{"version": 2, "asset": {}, "means": {}, "quats": {}}', ".sog"),
+    (b"NGSP\4\0\0\0", ".spz"),
+    (gzip.compress(b"NGSP\3\0\0\0"), ".spz"),
+    (gzip.compress(b"something else"), None),
     (b"", None),
     (b"\n\n", None),
     (b"Dear reader,\n", None),

@@ -1,0 +1,1 @@
+"""Gaussian splats: the data, and the files that hold them."""
