@@ -64,6 +64,10 @@ def model_named(name: str) -> Model:
 
 def cached(model: Model) -> Path | None:
     """The folder with the model's files in the hub's cache, or None where one is missing."""
+    from huggingface_hub import constants
+
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{model.repository.replace('/', '--')}").is_dir():
+        return None  # told without the hub's library, which takes a while to load
     from huggingface_hub import try_to_load_from_cache
 
     found = [try_to_load_from_cache(model.repository, name) for name in model.files]
