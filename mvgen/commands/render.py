@@ -13,8 +13,8 @@ from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
     from mvgen.core.camera import Camera
-    from mvgen.core.geometry import Mesh, PointCloud
     from mvgen.core.render.frames import Look
+    from mvgen.core.render.orbit import Shape
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".mp4", ".gif")
@@ -24,7 +24,11 @@ ORBITS = {"picture": 1, "numbers": 1, "folder": 36, ".gif": 36, ".mp4": 72}  # v
 def render(
     job: Job,
     shape: Annotated[
-        str, typer.Argument(metavar="MESH|POINTS", help="GLB, glTF, PLY, OBJ, STL or OFF; - is standard input.")
+        str,
+        typer.Argument(
+            metavar="MESH|POINTS|SPLATS",
+            help="GLB, glTF, PLY, OBJ, STL or OFF; splats as .spz, .splat, ...; - is standard input.",
+        ),
     ],
     output: Output,
     cameras: Annotated[
@@ -65,7 +69,7 @@ def render(
     ] = 30.0,
     format: Format = None,
 ) -> Report:
-    """Pictures or a film of a mesh or points.
+    """Pictures or a film of a mesh, points or splats.
 
     The output tells the kind: a picture (.png, .jpg, .webp; several views make a contact sheet), a folder of frames,
     a film (.mp4, .gif), or .npz with one view's numbers (depth, normals, face numbers, camera). Textures and colours
@@ -80,16 +84,25 @@ def render(
     from mvgen.core.io.meshes import load_any
     from mvgen.core.render.frames import Look, fit_camera
     from mvgen.core.render.orbit import orbit_cameras, robust_points, up_of
+    from mvgen.core.splats.files import holds_splats, load_splats
+    from mvgen.core.splats.model import UP
 
     kind = _kind(output, format)
     if cameras is not None and orbit is not None:
         raise UsageError("--cameras and --orbit both name the views", "give one of them")
     job.check(output, _format(output, format), folder=kind == "folder")
-    loaded = load_any(job.read(shape, "mesh or point file"), job.progress.warn)
+    path = job.read(shape, "mesh, point or splat file", folder=True)
+    loaded: Shape
+    if holds_splats(path):
+        loaded = load_splats(path, job.progress.warn, None)
+        up = up_of({"up": UP[loaded.frame]})
+    else:
+        loaded = load_any(job.read(path, "mesh, point or splat file"), job.progress.warn)
+        up = up_of(loaded.metadata)
     if cameras is None:
         count = orbit or ORBITS[kind]
         size = size or (Size(480, 360) if kind == "picture" and count > 1 else Size(960, 720))
-        views = orbit_cameras(robust_points(loaded), count, size, up_of(loaded.metadata), elevation, azimuth)
+        views = orbit_cameras(robust_points(loaded), count, size, up, elevation, azimuth)
     else:
         found = read_cameras(job.read(cameras, "camera file", folder=True))
         views = found if size is None else [fit_camera(c, size) for c in found]
@@ -133,7 +146,7 @@ def _write(
     kind: str,
     output: str,
     format: str | None,
-    shape: Mesh | PointCloud,
+    shape: Shape,
     cameras: list[Camera],
     look: Look,
 ) -> None:

@@ -16,6 +16,8 @@ from PIL import Image
 
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.meshes import save_mesh, save_points
+from mvgen.core.splats.files import save_splats
+from mvgen.core.splats.model import Splats
 
 DATA = os.environ.get("MVGEN_DATA")
 
@@ -137,3 +139,25 @@ def test_a_real_mesh_in_all_ways(folder: Path) -> None:
     assert all(0.1 < (image.max(2) > 0).mean() < 0.9 for image in seen.values())
     yellow = seen["color"][30, 40]
     assert yellow[0] > 200 and yellow[2] < 80
+
+
+def test_splats(folder: Path) -> None:
+    """A red ball in front of a blue one, y down as in 3DGS PLY: the red one is in front, and up is up."""
+    harmonics = np.zeros((3, 1, 3), np.float32)
+    harmonics[:, 0] = np.array([[0.5, -0.5, -0.5], [-0.5, -0.5, 0.5], [-0.5, 0.5, -0.5]]) / 0.28209479177387814
+    splats = Splats(
+        np.array([[0, 0, -1], [0, 0, 1], [0, -1.5, 0]], np.float32),
+        np.array([[1, 0, 0, 0]] * 3, np.float32),
+        np.full((3, 3), np.log(0.3), np.float32),
+        np.full(3, 6.0, np.float32),
+        harmonics,
+    )
+    for name in ("s.ply", "s.spz"):
+        save_splats(splats, folder / name)
+        ok(folder, name, "-o", "s.png", "--size", "96x72", "--azimuth", "0", "--elevation", "0")
+        with Image.open(folder / "s.png") as picture:
+            seen = np.asarray(picture)
+        solid = seen[..., 3] > 200
+        red, green, blue = (solid & (seen[..., k] > 150) for k in range(3))
+        assert red.sum() > 20 and green.sum() > 20 and blue.sum() == 0
+        assert np.nonzero(green)[0].mean() < np.nonzero(red)[0].mean()

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError
-from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.render import pictures
 from mvgen.core.render.buffers import Buffers
-from mvgen.core.render.orbit import robust_points
+from mvgen.core.render.orbit import Shape, robust_points
+from mvgen.core.splats.model import Splats
+
+if TYPE_CHECKING:
+    from mvgen.core.render.points import Splatter
+    from mvgen.core.render.raycast import Caster
+    from mvgen.core.render.splats import Painter
 
 MOST_PIXELS = 8192 * 8192
 
@@ -28,26 +35,35 @@ class Look:
     background: tuple[float, float, float] | None = None
 
 
-def buffers(shape: Mesh | PointCloud, cameras: Sequence[Camera], progress: Progress) -> Iterator[Buffers]:
+def buffers(shape: Shape, cameras: Sequence[Camera], progress: Progress) -> Iterator[Buffers]:
     """The views one after the other. Raises CannotError for a view of more than MOST_PIXELS."""
-    from mvgen.core.render.points import Splatter
-    from mvgen.core.render.raycast import Caster
-
     for camera in cameras:
         if camera.width * camera.height > MOST_PIXELS:
             raise CannotError(
                 f"{camera.width} x {camera.height} pixels are too many for one view", "give a smaller --size"
             )
-    renderer = Caster(shape) if isinstance(shape, Mesh) else Splatter(shape)
+    renderer = _renderer(shape)
     progress.stage("render", len(cameras))
     for camera in cameras:
         yield renderer.render(camera)
         progress.advance()
 
 
-def frames(
-    shape: Mesh | PointCloud, cameras: Sequence[Camera], look: Look, progress: Progress
-) -> Iterator[NDArray[np.uint8]]:
+def _renderer(shape: Shape) -> Caster | Splatter | Painter:
+    if isinstance(shape, Splats):
+        from mvgen.core.render.splats import Painter
+
+        return Painter(shape)
+    if isinstance(shape, Mesh):
+        from mvgen.core.render.raycast import Caster
+
+        return Caster(shape)
+    from mvgen.core.render.points import Splatter
+
+    return Splatter(shape)
+
+
+def frames(shape: Shape, cameras: Sequence[Camera], look: Look, progress: Progress) -> Iterator[NDArray[np.uint8]]:
     """The views as pictures: [H, W, 4], or [H, W, 3] on a background. Depth has one range of colours for all views."""
     reach = pictures.depth_range(robust_points(shape), cameras)
     for one in buffers(shape, cameras, progress):

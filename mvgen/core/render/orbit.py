@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.splats.model import Splats
 
+Shape = Mesh | PointCloud | Splats
 _AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
 _FILL = 0.92  # share of the frame that the object may take
 _MOST_POINTS = 50_000
@@ -23,9 +25,12 @@ def up_of(metadata: dict[str, Any]) -> NDArray[np.float64]:
     return -axis if name.startswith("-") else axis
 
 
-def robust_points(shape: Mesh | PointCloud) -> NDArray[np.float64]:
+def robust_points(shape: Shape) -> NDArray[np.float64]:
     """At most 50 000 points [N, 3] of a shape, without the few far ones where these stretch its bounds by half."""
-    points = shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points
+    if isinstance(shape, Splats):
+        points = shape.means.astype(np.float64)
+    else:
+        points = shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points
     points = points[:: max(1, len(points) // _MOST_POINTS)]
     low, high = np.percentile(points, [1, 99], axis=0)
     margin = 0.1 * (high - low)
@@ -59,12 +64,13 @@ def orbit_cameras(
     """``count`` cameras on a circle around points [N, 3], all at the same distance, which frames the points in each.
 
     size: (width, height) in pixels; elevation of the cameras above the middle and azimuth of the first one, in degrees;
-    azimuth 0 looks from +Z where up is +Y, and grows counter-clockwise seen from above. The view spans 40 degrees.
+    azimuth 0 looks from +Z where up is +Y, from -Z where it is -Y, and grows counter-clockwise seen from above. The
+    view spans 40 degrees.
     """
     width, height = size
     focal = 0.5 * max(width, height) / np.tan(np.radians(20))
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    front = np.array([0.0, 0, 1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
+    front = np.array([0.0, 0, 1 if up[1] >= 0 else -1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
     side = np.cross(up, front)
     angles = np.radians(azimuth + 360 * np.arange(count) / count)
     tilt = np.radians(elevation)
