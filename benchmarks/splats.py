@@ -56,7 +56,7 @@ def make_scene(count: int, width: int, height: int) -> tuple[list[Tensor], Tenso
     depth = random.uniform(3, 6, count)
     place = np.stack([random.uniform(-0.55, 0.55, count) * width, random.uniform(-0.55, 0.55, count) * height], 1)
     means = np.column_stack([place / width * depth[:, None], depth - 4])
-    pixels = 1.6 * np.sqrt(width * height / 307_200 * 100_000 / count)
+    pixels = 1.2 * np.sqrt(width * height / 307_200 * 100_000 / count)
     scales = np.log(pixels / width * depth)[:, None] + random.normal(0, 0.3, (count, 3))
     values = (
         means,
