@@ -28,8 +28,9 @@ from mvgen.core.prepare.cutout import Cutout
 from mvgen.core.render.raycast import Caster
 from mvgen.core.surface.topology import topology
 from mvgen.core.views.hull import centred
+from mvgen.core.views.options import DIRECTIONS
 from mvgen.core.views.place import far_camera, turn
-from mvgen.core.views.views import DIRECTIONS, ViewPicture, Views, mesh_from_views
+from mvgen.core.views.views import ViewPicture, Views, mesh_from_views
 
 PIXELS, FINE, CELLS = 512, 1024, 128
 FILL = 0.7  # of a picture's width for the object's longest side

@@ -179,7 +179,7 @@ def _pictures(
     mask: str | None,
 ) -> list[ViewPicture]:
     """The pictures with where they look from; none where pictures stand for themselves."""
-    from mvgen.core.views.views import DIRECTIONS, ViewPicture
+    from mvgen.core.views.options import DIRECTIONS
 
     named = [Direction(*DIRECTIONS[side], name) for side, name in sides.items() if name is not None] + views
     if not named and cameras is None:
@@ -190,6 +190,8 @@ def _pictures(
         )
     if mask is not None:
         raise UsageError("--mask is for one picture", "make the pictures transparent around the object")
+    from mvgen.core.views.views import ViewPicture
+
     if cameras is None:
         return [ViewPicture(job.read(name, "picture"), azimuth, elevation) for azimuth, elevation, name in named]
     from mvgen.core.io.cameras import read_cameras

@@ -14,9 +14,10 @@ from mvgen.core.render.raycast import Caster
 from mvgen.core.surface.sparse import extract
 from mvgen.core.surface.topology import topology
 from mvgen.core.views.hull import centred
+from mvgen.core.views.options import DIRECTIONS, ViewsOptions
 from mvgen.core.views.place import far_camera, solve, turn
 from mvgen.core.views.silhouette import Silhouette
-from mvgen.core.views.views import DIRECTIONS, ViewPicture, ViewsOptions, mesh_from_views
+from mvgen.core.views.views import ViewPicture, mesh_from_views
 
 SIDE = 160
 AXES = tuple(DIRECTIONS.values())

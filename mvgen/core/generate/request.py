@@ -9,7 +9,7 @@ from typing import Literal
 from mvgen.core.errors import UsageError, WeightsError
 from mvgen.core.limits import between
 from mvgen.core.models import default_weights, find_weights
-from mvgen.core.views.views import ViewsOptions
+from mvgen.core.views.options import ViewsOptions
 
 Stage = Literal["prepare", "views", "coordinates", "triplane", "mesh", "texture"]
 Given = Literal["prepare", "views", "coordinates"]  # stages whose files a run can begin with

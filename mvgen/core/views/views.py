@@ -15,7 +15,6 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError, UsageError
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.images import write_image, write_mask
-from mvgen.core.limits import between
 from mvgen.core.prepare.cutout import Cutout, bled, cut_out
 from mvgen.core.progress import Progress, Silent
 from mvgen.core.render.raycast import Caster
@@ -24,18 +23,11 @@ from mvgen.core.surface.simplify import drop_small_parts, simplify
 from mvgen.core.surface.topology import topology
 from mvgen.core.texture import texture_mesh
 from mvgen.core.views.hull import AGREE, Seen, centred, hull
+from mvgen.core.views.options import DIRECTIONS, ViewsOptions
 from mvgen.core.views.paint import painted_over
 from mvgen.core.views.place import far_camera, solve, turn
 from mvgen.core.views.silhouette import Silhouette
 
-DIRECTIONS = {
-    "front": (0.0, 0.0),
-    "right": (90.0, 0.0),
-    "back": (180.0, 0.0),
-    "left": (270.0, 0.0),
-    "top": (0.0, 90.0),
-    "bottom": (0.0, -90.0),
-}  # azimuth and elevation of what has a name
 SAME = 1.0  # degrees: directions nearer than this are one
 ACROSS = 10.0  # degrees by which at least two lines of sight must differ
 LEAST = 64  # pixels of an object: fewer show nothing
@@ -62,17 +54,6 @@ class ViewPicture:
     elevation: float = 0.0
     camera: Camera | None = None
     mask: Path | None = None
-
-
-@dataclass(frozen=True)
-class ViewsOptions:
-    """resolution: nodes of the grid along the longest side; faces: at most so many, unless that would open the mesh;
-    same_scale: pictures without cameras have one scale and the object's middle at the same place, instead of being
-    fitted to each other."""
-
-    resolution: int = between(128, 32, 1024)
-    faces: int = between(40_000, 500, 2_000_000)
-    same_scale: bool = False
 
 
 @dataclass(frozen=True, eq=False)
