@@ -99,8 +99,10 @@ def test_stages_stop_where_they_are_told(box: Box) -> None:
     )
     assert run(box, "ring.png", "-o", "shape", "--stop-after", "mesh").returncode == 0
     assert load_mesh(box.folder / "shape" / "mesh.glb").texture is None
-    assert run(box, "cut/cutout.png", "-o", "on.glb").returncode == 0
+    assert run(box, "cut", "-o", "on.glb", "--from", "prepare").returncode == 0
     assert closed(box.folder / "on.glb").euler_number == 0
+    assert run(box, "ring.png", "-o", "whole.glb").returncode == 0
+    assert (box.folder / "on.glb").read_bytes() == (box.folder / "whole.glb").read_bytes()
 
 
 COARSE = ["--set", "views.resolution=48", "--texture-size", 128]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -114,16 +114,7 @@ def _crm_views(made: Made, request: Request, progress: Progress) -> Made:
     from mvgen.core.crm.pipeline import make_views
 
     assert request.weights is not None
-    views = make_views(
-        _image(made),
-        request.weights,
-        steps=request.steps,
-        guidance=request.guidance,
-        seed=request.seed,
-        device=request.device,
-        precision=_precision(request),
-        progress=progress,
-    )
+    views = make_views(_image(made), request.weights, **_diffusion(request, progress))
     return replace(made, views=views)
 
 
@@ -131,17 +122,7 @@ def _crm_coordinates(made: Made, request: Request, progress: Progress) -> Made:
     from mvgen.core.crm.pipeline import make_coordinates
 
     assert request.weights is not None and made.views is not None
-    maps = make_coordinates(
-        _image(made),
-        made.views,
-        request.weights,
-        steps=request.steps,
-        guidance=request.guidance,
-        seed=request.seed,
-        device=request.device,
-        precision=_precision(request),
-        progress=progress,
-    )
+    maps = make_coordinates(_image(made), made.views, request.weights, **_diffusion(request, progress))
     return replace(made, coordinates=maps)
 
 
@@ -179,6 +160,18 @@ def _crm_texture(made: Made, request: Request, progress: Progress) -> Made:
     if request.colours:
         return replace(made, mesh=replace(mesh, colours=colours(mesh.vertices)))
     return replace(made, mesh=bake_colours(mesh, colours, request.texture_size or CRM_TEXTURE))
+
+
+def _diffusion(request: Request, progress: Progress) -> dict[str, Any]:
+    """What both diffusion stages are told."""
+    return {
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "seed": request.seed,
+        "device": request.device,
+        "precision": _precision(request),
+        "progress": progress,
+    }
 
 
 def _precision(request: Request) -> Precision:

@@ -15,7 +15,6 @@ from mvgen.core.io.images import load_alpha, load_photo, read_photo_header
 from mvgen.core.prepare.background import plain_background
 from mvgen.core.prepare.masks import mask_from_file
 
-WAYS = ("auto", "alpha", "rembg", "plain", "grabcut")
 LONGEST = 2048  # pixels of the longer side that are kept
 LEAST = 64  # pixels: a foreground smaller than this shows nothing
 FULL = 0.985  # of the picture: a foreground larger than this was not told apart
@@ -28,14 +27,11 @@ PINHOLE = 2e-4  # of the foreground: smaller holes are closed
 @dataclass(frozen=True, eq=False)
 class Cutout:
     """image [H, W, 3] uint8 sRGB; alpha [H, W] float32 in 0..1, the foreground's share of each pixel; how it was told
-    apart (mask, alpha, rembg, plain, grabcut); corner (x, y) and whole (width, height): where the first pixel lies in
-    the picture it was cut from, and that picture's size, in pixels of this one."""
+    apart (mask, alpha, rembg, plain, grabcut)."""
 
     image: NDArray[np.uint8]
     alpha: NDArray[np.float32]
     how: str
-    corner: tuple[int, int] = (0, 0)
-    whole: tuple[int, int] = (0, 0)
 
 
 def cut_out(path: Path, mask: Path | None = None, way: str = "auto", long_side: int = LONGEST) -> Cutout:
@@ -61,7 +57,7 @@ def cut_out(path: Path, mask: Path | None = None, way: str = "auto", long_side: 
         raise CannotError(
             f"{path}: the object was not told from its background", "give --mask with the object in white"
         )
-    return Cutout(image, alpha, how, whole=(width, height))
+    return Cutout(image, alpha, how)
 
 
 def cropped(cutout: Cutout, margin: float = 0.05) -> Cutout:
@@ -73,8 +69,7 @@ def cropped(cutout: Cutout, margin: float = 0.05) -> Cutout:
     outside = (max(0, pad - top), max(0, bottom + pad - height)), (max(0, pad - left), max(0, right + pad - width))
     window = np.s_[max(0, top - pad) : bottom + pad, max(0, left - pad) : right + pad]
     image = np.pad(cutout.image[window], (*outside, (0, 0)), mode="edge")
-    corner = cutout.corner[0] + left - pad, cutout.corner[1] + top - pad
-    return replace(cutout, image=image, alpha=np.pad(cutout.alpha[window], outside), corner=corner)
+    return replace(cutout, image=image, alpha=np.pad(cutout.alpha[window], outside))
 
 
 def squared(cutout: Cutout, size: int, ratio: float, grey: int = 127) -> NDArray[np.uint8]:
@@ -165,7 +160,8 @@ def _by_grabcut(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     cv2.grabCut(small, seeds, (0, 0, 1, 1), models[0], models[1], ROUNDS, cv2.GC_INIT_WITH_MASK)
     kept = ((seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)).astype(np.float32)
     kept = cv2.GaussianBlur(kept, (0, 0), 1.0)
-    return np.asarray(cv2.resize(kept, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1), np.float32)
+    large = cv2.resize(kept, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    return np.rint(255 * large).astype(np.float32) / np.float32(255)  # as a file keeps it
 
 
 def _tidied(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
