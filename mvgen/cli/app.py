@@ -21,6 +21,7 @@ from mvgen.core.errors import ExitCode, UsageError
 COMMANDS: Final = {
     "reconstruct": "Photos to a textured mesh, points, or a posed scene",
     "generate": "A picture to a textured mesh",
+    "splat": "Gaussian splats fitted to posed photos",
     "render": "Pictures or a video of a mesh or points",
     "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
     "convert": "Meshes, points and scenes from one format to another",

@@ -42,9 +42,9 @@ class Outcome:
 def run(task: Task) -> Outcome:
     """Raises whatever the command raises."""
     common, start = task.common, time.perf_counter()
-    device = choose_device(common.device, task.devices)
     threads = common.threads or _cores()
     _set_threads(threads)
+    device = choose_device(common.device, task.devices)
     _hush_libraries(common)
     progress = Terminal(common.quiet, common.verbose)
     if "cuda" in task.devices and common.device == "auto":
@@ -85,6 +85,7 @@ def _set_threads(threads: int) -> None:
     """Through the environment, before the libraries that read it are imported; worker processes inherit it."""
     for name in _THREAD_VARIABLES:
         os.environ[name] = str(threads)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin make a shared machine several times slower
 
 
 def _hush_libraries(common: Common) -> None:

@@ -1,0 +1,175 @@
+"""The fit: pictures are drawn, compared with the photos, and splats follow the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mvgen.core.camera import Camera
+from mvgen.core.progress import Progress
+from mvgen.core.splats.fit.density import faded, grown, moved, shaken
+from mvgen.core.splats.fit.losses import photometric, target_of
+from mvgen.core.splats.fit.options import FitOptions, Rates
+from mvgen.core.splats.fit.start import extent_of
+from mvgen.core.splats.fit.state import State, adam
+from mvgen.core.splats.fit.views import Photo
+from mvgen.core.splats.harmonics import count
+from mvgen.kernels.splatting import Flat, blend, harmonics_colours, project
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What stays the same in all steps. background: the colour behind all splats."""
+
+    photos: Sequence[Photo]
+    options: FitOptions
+    background: tuple[float, float, float]
+    seed: int
+    device: str
+
+    @property
+    def extent(self) -> float:
+        return extent_of([p.camera for p in self.photos])
+
+
+def train(state: State, job: Job, progress: Progress, keep: Callable[[State], None] | None = None) -> State:
+    """All steps that are left. ``keep`` is called with the state from time to time."""
+    options, extent = job.options, job.extent
+    total = options.iterations
+    every = max(1, round(options.density.every * total))
+    apart = max(1, total // 20)
+    for step in range(state.step, total):
+        state = one_step(state, job, extent)
+        if (step + 1) % every == 0 and options.density.start * total <= step + 1 <= options.density.stop * total:
+            state = changed(state, job, extent, step)
+        progress.advance()
+        if keep is not None and ((step + 1) % apart == 0 or step + 1 == total):
+            keep(state)
+    return state
+
+
+def one_step(state: State, job: Job, extent: float) -> State:
+    """The gradient of one photo's loss, and one step of Adam."""
+    options, step = job.options, state.step
+    index = photo_order(len(job.photos), step, job.seed)
+    photo = job.photos[index]
+    values = {name: t.detach().requires_grad_() for name, t in state.values.items()}
+    degree = min(options.degree, step * 2 * (options.degree + 1) // options.iterations)
+    loss, flat = loss_of(values, photo, index, degree, job)
+    loss.backward()
+    gradients = {name: t.grad for name, t in values.items() if t.grad is not None}
+    with torch.no_grad():
+        pushed(state, flat, photo.camera)
+        rates = rates_at(step / options.iterations, options.rates, extent, state.values["harmonics"])
+        state = adam(state, gradients, rates)
+        if options.strategy == "mcmc":
+            shaken(state, options.density, rates["means"], noise(job.seed, step))
+        if options.exposure:
+            balance = state.values["exposure"]
+            balance.sub_(balance.mean(0) - torch.eye(3, 4, device=balance.device))
+    return state
+
+
+def loss_of(values: dict[str, Tensor], photo: Photo, index: int, degree: int, job: Job) -> tuple[Tensor, Flat]:
+    """How far the view is from the photo, with what the options add to it; and the splats in the picture."""
+    options = job.options
+    flat, picture, light, depth = view(values, photo.camera, degree, job, options.depth > 0 and photo.depth is not None)
+    flat.means.retain_grad()
+    background = torch.tensor(job.background, device=job.device)
+    picture = picture + light[..., None] * background
+    if options.exposure:
+        balance = values["exposure"][index]
+        picture = picture @ balance[:, :3].T + balance[:, 3]
+    goal = torch.from_numpy(photo.picture).to(job.device).float() / 255
+    if photo.mask is not None:
+        mask = torch.from_numpy(photo.mask).to(job.device)
+        goal = goal * mask[..., None] + (1 - mask[..., None]) * background
+    loss = photometric(picture, target_of(goal), options.structure)
+    if photo.mask is not None:
+        loss = loss + options.outside * ((1 - light) - mask).abs().mean()
+    if depth is not None and photo.depth is not None:
+        loss = loss + options.depth * depth_loss(depth, 1 - light, torch.from_numpy(photo.depth).to(job.device))
+    if options.opaque:
+        loss = loss + options.opaque * torch.sigmoid(values["logits"]).mean()
+    if options.small:
+        loss = loss + options.small * torch.exp(values["log_scales"]).mean() / job.extent
+    if options.flat:
+        loss = loss + options.flat * torch.exp(values["log_scales"].min(1).values).mean() / job.extent
+    return loss, flat
+
+
+def view(
+    values: dict[str, Tensor], camera: Camera, degree: int, job: Job, with_depth: bool
+) -> tuple[Flat, Tensor, Tensor, Tensor | None]:
+    """Splats in the picture, colours [H, W, 3], the light behind [H, W] and, where asked for, summed depths [H, W]."""
+    to = {"device": job.device, "dtype": torch.float32}
+    pose, lens, eye = (torch.tensor(a, **to) for a in (camera.world_to_camera, camera.intrinsics, camera.centre))
+    flat = project(
+        values["means"], values["quaternions"], values["log_scales"], values["logits"], pose, lens,
+        camera.height, camera.width, job.options.antialiased,
+    )  # fmt: skip
+    colours = harmonics_colours(values["harmonics"][:, : count(degree)], values["means"], eye)
+    if with_depth:
+        colours = torch.cat([colours, flat.depths[:, None]], 1)
+    mixed, light = blend(flat, colours, camera.height, camera.width)
+    return flat, mixed[..., :3], light, mixed[..., 3] if with_depth else None
+
+
+def depth_loss(summed: Tensor, alpha: Tensor, known: Tensor) -> Tensor:
+    """Mean relative difference of depths where one is known and something is drawn."""
+    there = (known > 0) & (alpha > 0.05)
+    difference = (summed / alpha.clamp(min=0.05) - known).abs() / known.clamp(min=1e-12)
+    return torch.where(there, difference, 0.0).mean()
+
+
+def pushed(state: State, flat: Flat, camera: Camera) -> None:
+    """Lengths of the gradients by the place in the picture, whose half side is 1, are added up."""
+    gradient = flat.means.grad
+    if gradient is None:
+        return
+    half = torch.tensor([camera.width / 2, camera.height / 2], device=gradient.device)
+    seen = (flat.reach > 0).all(1) & (gradient != 0).any(1)
+    state.push.add_(torch.where(seen, torch.linalg.vector_norm(gradient * half, dim=1), 0.0))
+    state.seen.add_(seen)
+
+
+def changed(state: State, job: Job, extent: float, step: int) -> State:
+    """Splats come and go by the strategy."""
+    options, total = job.options, job.options.iterations
+    with torch.no_grad():
+        if options.strategy == "mcmc":
+            return moved(state, options.density, options.splats, noise(job.seed, step, 1))
+        state = grown(state, options.density, extent, options.splats, noise(job.seed, step, 1))
+        apart = round(options.density.reset * total)
+        if apart and (step + 1) % apart < max(1, round(options.density.every * total)):
+            state = faded(state, options.density)
+    return state
+
+
+def rates_at(share: float, rates: Rates, extent: float, harmonics: Tensor) -> dict[str, float | Tensor]:
+    """Adam's step for each tensor when a share of the steps is done."""
+    bands = torch.full((1, harmonics.shape[1], 1), rates.harmonics, device=harmonics.device)
+    bands[:, 0] = rates.colours
+    return {
+        "means": rates.means * extent * rates.last**share,
+        "quaternions": rates.quaternions,
+        "log_scales": rates.log_scales,
+        "logits": rates.logits,
+        "harmonics": bands,
+        "exposure": rates.exposure,
+    }
+
+
+def photo_order(number: int, step: int, seed: int) -> int:
+    """Which photo a step looks at: all of them in turn, in another order each time."""
+    turn, place = divmod(step, number)
+    return int(np.random.default_rng([seed, turn]).permutation(number)[place])
+
+
+def noise(seed: int, step: int, use: int = 0) -> torch.Generator:
+    """Random numbers of one step, whatever was drawn before."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step, use]).generate_state(1)[0]))
