@@ -6,6 +6,7 @@ spans [0, 1] and its centre projects from (0.5, 0.5).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,6 +77,16 @@ class Camera:
         out[:3, :3] = self.rotation @ similarity.rotation.T
         out[:3, 3] = similarity.scale * self.translation - out[:3, :3] @ similarity.translation
         return replace(self, world_to_camera=out)
+
+
+def aimed_at(cameras: Sequence[Camera]) -> NDArray[np.float64]:
+    """[3]: the point nearest to all optical axes in the least-squares sense."""
+    lhs, rhs = np.zeros((3, 3)), np.zeros(3)
+    for camera in cameras:
+        across = np.eye(3) - np.outer(camera.forward, camera.forward)
+        lhs += across
+        rhs += across @ camera.centre
+    return np.asarray(np.linalg.lstsq(lhs, rhs, rcond=1e-9)[0], np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,12 @@ from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.depth import SUFFIXES, DepthFile, find_depths, load_depth, load_picture
 from mvgen.core.io.grids import Grid, Kind, grid_surface, load_grid
 from mvgen.core.io.meshes import load_any
+from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
+from mvgen.core.splats.files import holds_splats, load_splats
+from mvgen.core.splats.model import Splats
+from mvgen.core.splats.surface import depth_views, views_of
 from mvgen.core.surface import SurfaceOptions, TsdfOptions, drop_small_parts, simplify, tsdf_surface
 from mvgen.core.surface.change import keep_parts, remesh, smooth, transformed
 from mvgen.core.surface.points import ball_surface, colours_of_points, points_surface
@@ -32,6 +36,7 @@ METHODS: dict[str, tuple[str, ...]] = {  # by kind of input; the first is what a
     "points": ("poisson", "ball"),
     "depth": ("tsdf", "poisson", "ball"),
     "grid": ("marching-cubes", "flexicubes"),
+    "splats": ("tsdf", "marching-cubes"),
     "mesh": (),
 }
 WHY = {
@@ -44,20 +49,29 @@ WHY = {
 
 
 @dataclass(frozen=True)
+class SplatsOptions:
+    """How splats are looked at. pixels: the longer side of each view."""
+
+    pixels: int = between(800, 16, 8192)
+
+
+@dataclass(frozen=True)
 class MeshOptions:
     """Expert settings of the surfaces."""
 
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
     tsdf: TsdfOptions = field(default_factory=TsdfOptions)
+    splats: SplatsOptions = field(default_factory=SplatsOptions)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What the inputs hold; of ``kind`` mesh, points, depth or grid, exactly that."""
+    """What the inputs hold; of ``kind`` mesh, points, splats, depth or grid, exactly that."""
 
     kind: str
     mesh: Mesh | None = None
     points: PointCloud | None = None
+    splats: Splats | None = None
     grid: Grid | None = None
     depths: tuple[DepthFile, ...] = ()
     cameras: tuple[Camera, ...] = ()
@@ -140,6 +154,8 @@ def _read_one(
     if suffix in SUFFIXES:
         named = {Path(c.name).stem: c for c in cameras}
         return Source("depth", depths=(DepthFile(path, named.get(path.stem)),), scale=depth_scale)
+    if holds_splats(path):
+        return Source("splats", splats=load_splats(path, progress.warn, None), cameras=tuple(cameras))
     shape = load_any(path)
     if isinstance(shape, Mesh):
         return Source("mesh", mesh=shape)
@@ -206,7 +222,7 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
             )
         return mesh
     if method == "tsdf":
-        maps = depth_maps(source)
+        maps = depth_maps(source) if source.splats is None else _maps_of(source.splats, source.cameras, options)
         return drop_small_parts(tsdf_surface(maps, map_bounds(maps), options.tsdf, progress))
     cloud = source.points if source.points is not None else _points_of(depth_maps(source), progress)
     progress.stage("surface")
@@ -216,6 +232,11 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
     else:
         mesh = drop_small_parts(points_surface(cloud, options.surface, centres, progress))
     return colours_of_points(mesh, cloud)
+
+
+def _maps_of(splats: Splats, cameras: Sequence[Camera], options: MeshOptions) -> Maps:
+    pixels = options.splats.pixels
+    return depth_views(splats, [c.fitted(pixels) for c in cameras] or views_of(splats, pixels))
 
 
 def depth_maps(source: Source) -> Maps:

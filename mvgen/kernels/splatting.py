@@ -40,13 +40,15 @@ C3 = (
 @dataclass(frozen=True, eq=False)
 class Flat:
     """Splats in a picture: means [N, 2] in pixels; conics [N, 3]: a, b and c of the exponent a x^2 / 2 + b x y +
-    c y^2 / 2; opacities [N]; depths [N] along the optical axis; reach [N, 2]: half the sides of the box in which a
-    splat can be seen, in pixels, negative where it is not drawn."""
+    c y^2 / 2; opacities [N]; depths [N] along the optical axis; slopes [N, 2]: how much deeper a splat's middle lies
+    a pixel further to the right, and down; reach [N, 2]: half the sides of the box in which a splat can be seen, in
+    pixels, negative where it is not drawn."""
 
     means: Tensor
     conics: Tensor
     opacities: Tensor
     depths: Tensor
+    slopes: Tensor
     reach: Tensor
 
 
@@ -77,7 +79,7 @@ def project(
     limit_x, limit_y = WIDE * 0.5 * width / fx, WIDE * 0.5 * height / fy
     x = torch.minimum(torch.maximum(x, -limit_x), limit_x)
     y = torch.minimum(torch.maximum(y, -limit_y), limit_y)
-    a, b, c = _covariances(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
+    a, b, c, along_x, along_y = _covariances(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
     raw = a * c - b * b
     a, c = a + LOW_PASS, c + LOW_PASS
     area = a * c - b * b
@@ -90,7 +92,25 @@ def project(
         reach = deep[:, None] * torch.sqrt(torch.clamp(torch.stack([a, c], 1), min=0))
         reach = torch.where(drawn[:, None], reach, -1.0)
     safe = torch.where(drawn, area, 1.0)
-    return Flat(flat, torch.stack([c / safe, -b / safe, a / safe], 1), opacity, depth, reach)
+    conics = torch.stack([c / safe, -b / safe, a / safe], 1)
+    slopes = torch.stack([conics[:, 0] * along_x + conics[:, 1] * along_y,
+                          conics[:, 1] * along_x + conics[:, 2] * along_y], 1)  # fmt: skip
+    return Flat(flat, conics, opacity, depth, slopes, reach)
+
+
+def depth_channels(flat: Flat, height: int, width: int) -> Tensor:
+    """[N, 3]: what to blend like colours so that `blended_depth` can tell the depth at each pixel, where splats are
+    planes rather than points (Zhang et al., "RaDe-GS: rasterizing depth in Gaussian splatting", 2024)."""
+    away = flat.means - flat.means.new_tensor([width / 2, height / 2])
+    return torch.cat([(flat.depths - (flat.slopes * away).sum(1))[:, None], flat.slopes], 1)
+
+
+def blended_depth(mixed: Tensor) -> Tensor:
+    """[H, W]: the depths of what is blended at each pixel, summed as colours are, from the channels [H, W, 3]."""
+    height, width = mixed.shape[:2]
+    x = torch.arange(width, device=mixed.device, dtype=mixed.dtype) + (0.5 - width / 2)
+    y = torch.arange(height, device=mixed.device, dtype=mixed.dtype) + (0.5 - height / 2)
+    return mixed[..., 0] + mixed[..., 1] * x + mixed[..., 2] * y[:, None]
 
 
 def blend(flat: Flat, colours: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -146,12 +166,16 @@ def rotations(quaternions: Tensor) -> Tensor:
 
 def _covariances(
     quaternions: Tensor, log_scales: Tensor, turn: Tensor, x: Tensor, y: Tensor, z: Tensor, fx: Tensor, fy: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """xx, xy and yy [N] in square pixels, by the slope of the projection at x, y (with z = 1) and the depth z."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """xx, xy and yy [N] in square pixels, and xz and yz [N] with the depth, by the slope of the projection at x, y
+    (with z = 1) and the depth z."""
     slope = torch.stack([fx / z, fy / z], 1)[..., None] * (turn[:2] - torch.stack([x, y], 1)[..., None] * turn[2])
-    axes = slope @ (rotations(quaternions) * torch.exp(log_scales)[:, None])
+    own = rotations(quaternions) * torch.exp(log_scales)[:, None]
+    axes, deep = slope @ own, turn[2] @ own
     one, other = axes[:, 0], axes[:, 1]
-    return (one * one).sum(1), (one * other).sum(1), (other * other).sum(1)
+    products = ((one, one), (one, other), (other, other), (one, deep), (other, deep))
+    a, b, c, along_x, along_y = ((p * q).sum(1) for p, q in products)
+    return a, b, c, along_x, along_y
 
 
 class _Blend(torch.autograd.Function):

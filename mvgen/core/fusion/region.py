@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.camera import Camera
+from mvgen.core.camera import Camera, aimed_at
 from mvgen.core.scene import Scene
 
 FAR = 2.5  # a picture may span this many times as much of the surface as at the middle one of the sparse points
@@ -47,16 +47,6 @@ def region_of_interest(scene: Scene) -> Region:
         return Region(centre, np.inf, limit)
     half = [np.arctan(max(c.width, c.height) / (2 * c.intrinsics[0, 0])) for c in cameras]
     return Region(centre, float(np.median(distance * np.sin(half))), limit)
-
-
-def aimed_at(cameras: list[Camera]) -> NDArray[np.float64]:
-    """[3]: the point nearest to all optical axes in the least-squares sense."""
-    lhs, rhs = np.zeros((3, 3)), np.zeros(3)
-    for camera in cameras:
-        across = np.eye(3) - np.outer(camera.forward, camera.forward)
-        lhs += across
-        rhs += across @ camera.centre
-    return np.asarray(np.linalg.lstsq(lhs, rhs, rcond=1e-9)[0], np.float64)
 
 
 def _middle_footprint(scene: Scene) -> float:

@@ -49,8 +49,10 @@ class Painter:
             )  # fmt: skip
             colours = splatting.harmonics_colours(harmonics, means, torch.from_numpy(camera.centre.astype(np.float32)))
             facing = torch.from_numpy(self._facing(camera).astype(np.float32))
-            mixed, light = splatting.blend(flat, torch.cat([colours, flat.depths[:, None], facing], 1), height, width)
-        return _buffers(mixed.numpy(), 1 - light.numpy())
+            deep = splatting.depth_channels(flat, height, width)
+            mixed, light = splatting.blend(flat, torch.cat([colours, facing, deep], 1), height, width)
+            depth = splatting.blended_depth(mixed[..., 6:])
+        return _buffers(mixed.numpy(), depth.numpy(), 1 - light.numpy())
 
     def _facing(self, camera: Camera) -> NDArray[np.float64]:
         """[N, 3]: the splats' normals in camera axes, towards the camera."""
@@ -59,14 +61,14 @@ class Painter:
         return np.where(away[:, None], -local, local)
 
 
-def _buffers(mixed: NDArray[np.float32], alpha: NDArray[np.float32]) -> Buffers:
+def _buffers(mixed: NDArray[np.float32], depth: NDArray[np.float32], alpha: NDArray[np.float32]) -> Buffers:
     mean = mixed / np.maximum(alpha, 1e-6)[..., None]
     solid = alpha > SOLID
-    length = np.linalg.norm(mean[..., 4:], axis=-1, keepdims=True)
+    length = np.linalg.norm(mean[..., 3:6], axis=-1, keepdims=True)
     return Buffers(
         color=np.where(alpha[..., None] > 0, np.clip(mean[..., :3], 0, 1), 0).astype(np.float32),
-        depth=np.where(solid, mean[..., 3], 0).astype(np.float32),
-        normal=np.where(solid[..., None], mean[..., 4:] / np.maximum(length, 1e-9), 0).astype(np.float32),
+        depth=np.where(solid, depth / np.maximum(alpha, 1e-6), 0).astype(np.float32),
+        normal=np.where(solid[..., None], mean[..., 3:6] / np.maximum(length, 1e-9), 0).astype(np.float32),
         alpha=alpha.astype(np.float32),
         id=np.full(alpha.shape, -1, np.int32),
     )

@@ -15,6 +15,7 @@ from mvgen.core.splats.harmonics import DEGREE_ZERO, count, turning
 
 Frame = Literal["rdf", "rub", "rfu"]
 FRAMES: tuple[Frame, ...] = get_args(Frame)
+SEEN_FROM = "seen_from"  # in the metadata: see `seen`
 UP = {"rdf": "-y", "rub": "y", "rfu": "z"}  # the axis that points up in each
 _AXES = {
     **{"r": (1, 0, 0), "d": (0, 1, 0), "f": (0, 0, 1)},
@@ -101,6 +102,7 @@ class Splats:
             quaternions=_unit(product(turn, self.quaternions)),
             log_scales=(self.log_scales + np.log(similarity.scale)).astype(np.float32),
             harmonics=_turned(self.harmonics, similarity.rotation, self.degree),
+            metadata=_seen_from_elsewhere(self.metadata, similarity),
         )
 
     def in_frame(self, frame: Frame) -> Splats:
@@ -175,6 +177,17 @@ def matrices(quaternions: NDArray[np.floating]) -> NDArray[np.float64]:
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _seen_from_elsewhere(metadata: dict[str, Any], similarity: Similarity) -> dict[str, Any]:
+    """What metadata tell of the places from which splats were seen moves with the splats."""
+    about = metadata.get(SEEN_FROM)
+    try:
+        places = {key: similarity.apply(np.array(about[key], np.float64)).tolist() for key in ("eyes", "targets")}
+        up = (similarity.rotation @ np.array(about["up"], np.float64)).tolist()
+    except (TypeError, KeyError, ValueError):  # nothing is told, or nothing that can be read
+        return metadata
+    return metadata | {SEEN_FROM: about | places | {"up": up}}
 
 
 def _unit(quaternions: NDArray[np.float64]) -> NDArray[np.float32]:

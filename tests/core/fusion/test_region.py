@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mvgen.core.fusion.region import aimed_at, region_of_interest
+from mvgen.core.camera import aimed_at
+from mvgen.core.fusion.region import region_of_interest
 from tests.core.views import around, camera, scene
 
 BALL = np.random.default_rng(0).uniform(-0.5, 0.5, (300, 3))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.camera import Camera
+from mvgen.core.camera import Camera, aimed_at
 from mvgen.core.geometry import PointCloud
 from mvgen.core.splats.coding import constant_from_colours
 from mvgen.core.splats.fit.views import Photo
@@ -122,9 +122,7 @@ def _facing(normals: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _guessed(cameras: Sequence[Camera], count: int, rng: np.random.Generator) -> PointCloud:
     """Points all over the ball around the place that the cameras look at, as large as they are far from it."""
-    from mvgen.core.fusion.region import aimed_at
-
-    middle = aimed_at(list(cameras))
+    middle = aimed_at(cameras)
     reach = float(np.median([np.linalg.norm(c.centre - middle) for c in cameras])) or 1.0
     steps = rng.normal(size=(count, 3))
     steps *= (rng.random((count, 1)) ** (1 / 3)) / np.linalg.norm(steps, axis=1, keepdims=True)

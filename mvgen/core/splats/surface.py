@@ -1,0 +1,56 @@
+"""A surface from splats: their depths, as cameras around them see them, or where their density passes a level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera
+from mvgen.core.render.orbit import look_at, robust_points
+from mvgen.core.render.splats import Painter
+from mvgen.core.scene import DepthMap
+from mvgen.core.splats.model import Splats
+from mvgen.core.splats.seen import cameras_of
+from mvgen.core.surface.tsdf import Maps
+
+AROUND = 32  # views of splats that do not tell from where they were seen
+ACROSS = 40.0  # degrees that these views show
+FILL = 0.92  # share of such a view that the splats take
+
+
+def views_of(splats: Splats, pixels: int) -> list[Camera]:
+    """Where splats were seen from when they were made, else places all around them; the longer side has ``pixels``."""
+    return cameras_of(splats, (pixels, pixels * 3 // 4)) or views_around(robust_points(splats), pixels)
+
+
+def views_around(points: NDArray[np.floating], pixels: int) -> list[Camera]:
+    """Cameras on a sphere, evenly spread, that show all points."""
+    middle = (points.min(0) + points.max(0)) / 2
+    radius = float(np.linalg.norm(points - middle, axis=1).max())
+    distance = radius / np.sin(np.radians(FILL * ACROSS / 2))
+    turn = np.arange(AROUND) * np.pi * (3 - np.sqrt(5))
+    height = 1 - (2 * np.arange(AROUND) + 1) / AROUND
+    across = np.sqrt(1 - height**2)
+    directions = np.stack([across * np.cos(turn), height, across * np.sin(turn)], 1)
+    focal = pixels / (2 * np.tan(np.radians(ACROSS / 2)))
+    lens = np.array([[focal, 0, pixels / 2], [0, focal, pixels / 2], [0, 0, 1]])
+    up = np.array([0.0, 1, 0])
+    return [
+        Camera(f"view_{i:03d}.png", pixels, pixels, lens, look_at(middle + distance * d, middle, up))
+        for i, d in enumerate(directions)
+    ]
+
+
+def depth_views(splats: Splats, cameras: Sequence[Camera]) -> Maps:
+    """A callable that renders the depth, normals and colours that cameras see, one after the other."""
+    painter = Painter(splats)
+
+    def read() -> Iterator[tuple[DepthMap, NDArray[np.uint8] | None]]:
+        for camera in cameras:
+            view = painter.render(camera)
+            seen = np.where(view.depth > 0, view.alpha, 0).astype(np.float32)
+            yield DepthMap(camera, view.depth, view.normal, seen), np.rint(view.color * 255).astype(np.uint8)
+
+    return read
