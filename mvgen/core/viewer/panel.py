@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.viewer.show import Shown
-from mvgen.core.viewer.stage import FIELD_OF_VIEW, Stage, make_stage
+from mvgen.core.viewer.stage import FIELD_OF_VIEW, Stage
 
 if TYPE_CHECKING:
     from viser import ViserServer
@@ -32,7 +33,7 @@ def add_panel(server: ViserServer, shown: Sequence[Shown], stage: Stage, backgro
         if any(one.cameras for one in shown):
             _add_camera_size(server, shown)
         _add_background(server, background)
-        _add_up(server, shown, stage)
+        _add_up(server, stage)
 
 
 def set_view(server: ViserServer, stage: Stage) -> None:
@@ -62,7 +63,7 @@ def _add_thing(server: ViserServer, one: Shown) -> None:
 
 
 def _add_switch(server: ViserServer, label: str, nodes: Sequence[Any]) -> None:
-    switch = server.gui.add_checkbox(label, True)
+    switch = server.gui.add_checkbox(label, initial_value=True)
 
     @switch.on_update
     def _(_: Any) -> None:
@@ -72,7 +73,7 @@ def _add_switch(server: ViserServer, label: str, nodes: Sequence[Any]) -> None:
 
 
 def _add_photos(server: ViserServer, one: Shown) -> None:
-    switch = server.gui.add_checkbox("photos", True)
+    switch = server.gui.add_checkbox("photos", initial_value=True)
 
     @switch.on_update
     def _(_: Any) -> None:
@@ -82,7 +83,7 @@ def _add_photos(server: ViserServer, one: Shown) -> None:
 
 
 def _add_point_size(server: ViserServer, shown: Sequence[Shown]) -> None:
-    slider = server.gui.add_slider("point size", 0.1, 5.0, 0.1, 1.0)
+    slider = server.gui.add_slider("point size", min=0.1, max=5.0, step=0.1, initial_value=1.0)
 
     @slider.on_update
     def _(_: Any) -> None:
@@ -92,7 +93,7 @@ def _add_point_size(server: ViserServer, shown: Sequence[Shown]) -> None:
 
 
 def _add_camera_size(server: ViserServer, shown: Sequence[Shown]) -> None:
-    slider = server.gui.add_slider("camera size", 0.1, 5.0, 0.1, 1.0)
+    slider = server.gui.add_slider("camera size", min=0.1, max=5.0, step=0.1, initial_value=1.0)
 
     @slider.on_update
     def _(_: Any) -> None:
@@ -113,15 +114,15 @@ def _add_background(server: ViserServer, colour: Sequence[float]) -> None:
     paint()
 
 
-def _add_up(server: ViserServer, shown: Sequence[Shown], stage: Stage) -> None:
+def _add_up(server: ViserServer, stage: Stage) -> None:
     axis = _axis_named(stage.up)
     names = [*_AXES] if axis else [_AS_FOUND, *_AXES]
-    choice = server.gui.add_dropdown("up", names, axis or _AS_FOUND)
+    choice = server.gui.add_dropdown("up", names, initial_value=axis or _AS_FOUND)
 
     @choice.on_update
     def _(_: Any) -> None:
         up = stage.up if choice.value == _AS_FOUND else _AXES[choice.value]
-        set_view(server, make_stage([one.thing for one in shown], up))
+        set_view(server, replace(stage, up=up))
 
 
 def _axis_named(up: NDArray[np.float64]) -> str | None:

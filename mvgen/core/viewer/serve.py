@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from viser import ViserServer
 
 FIRST_PORT = 8080  # tried first where none is asked for
+_TRIES = 100  # ports after it
+_HOSTS = "127.0.0.1 is this machine alone, 0.0.0.0 the whole network"
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -53,16 +56,23 @@ def url_of(server: ViserServer) -> str:
 
 def _free_port(host: str, port: int | None) -> int:
     """A port that can be listened on. Raises CannotError: viser itself would try others without end."""
-    for candidate in [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + 100), 0]:
+    candidates = [port] if port is not None else [*range(FIRST_PORT, FIRST_PORT + _TRIES), 0]
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise CannotError(f"{host}: is no address of this machine ({error.strerror})", _HOSTS) from error
+    for candidate in candidates:
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, candidate, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
             with socket.socket(family, kind, protocol) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
+                probe.bind((address[0], candidate, *address[2:]))
                 return int(probe.getsockname()[1])
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise CannotError(f"{host}: is no address of this machine", _HOSTS) from error
             last = error
-    hint = "choose another --port; 0 is any that is free" if port else "--host is a name or address of this machine"
-    raise CannotError(f"{host}:{port or FIRST_PORT}: cannot be listened on ({last.strerror})", hint) from last
+    raise CannotError(
+        f"{host}:{port}: cannot be listened on ({last.strerror})", "choose another --port; 0 is any that is free"
+    ) from last

@@ -88,29 +88,33 @@ def _show_splats(server: ViserServer, path: str, splats: Splats, stage: Stage) -
     )
 
 
-def _show_points(server: ViserServer, path: str, cloud: PointCloud, stage: Stage) -> tuple[Any, float]:
+def _show_points(
+    server: ViserServer, path: str, cloud: PointCloud, stage: Stage, largest: float = 0.05 * SIZE
+) -> tuple[Any, float]:
     """The node and the size of a point."""
     points = stage.placing.apply(cloud.points)
     colours = _clay(len(points)) if cloud.colours is None else cloud.colours
-    size = _point_size(points)
+    size = _point_size(points, largest)
     node = server.scene.add_point_cloud(
         f"{path}/points", points, colours, point_size=size, precision="float32", point_shape="circle"
     )
     return node, size
 
 
-def _point_size(points: NDArray[np.float64]) -> float:
-    """A diameter that closes most gaps."""
+def _point_size(points: NDArray[np.float64], largest: float) -> float:
+    """A diameter that closes most gaps, within reason."""
     # a sample of a surface is sparser than the whole by the square root of their ratio
     step = max(1, len(points) // _SAMPLE)
     radius = float(np.median(point_radius(points[::step]))) / np.sqrt(step)
-    return float(np.clip(1.2 * radius, 0.001 * SIZE, 0.05 * SIZE))
+    return float(np.clip(1.2 * radius, 0.001 * SIZE, largest))
 
 
 def _show_model(
     server: ViserServer, path: str, thing: Thing, model: Model, root: Any, stage: Stage, progress: Progress
 ) -> Shown:
-    node, size = _show_points(server, path, model.points, stage) if len(model.points) else (None, 0.0)
+    node, size = None, 0.0
+    if len(model.points):
+        node, size = _show_points(server, path, model.points, stage, 0.006 * SIZE)
     cameras = [camera.moved(stage.placing) for camera in model.cameras]
     photos = _photos(model, thing.name, progress)
     length = _camera_size(cameras)
@@ -154,7 +158,7 @@ def _camera_size(cameras: list[Camera]) -> float:
     """Length of a frustum: less than the gaps between cameras, and never a large part of what is shown."""
     centres = np.array([camera.centre for camera in cameras])
     gap = np.median(cKDTree(centres).query(centres, 2)[0][:, 1]) if len(cameras) > 1 else np.inf
-    return float(np.clip(0.5 * gap, 0.01 * SIZE, 0.06 * SIZE))
+    return float(np.clip(0.5 * gap, 0.01 * SIZE, 0.045 * SIZE))
 
 
 def _photos(model: Model, name: str, progress: Progress) -> list[NDArray[np.uint8] | None]:

@@ -37,13 +37,15 @@ class Stage:
         return eye, eye + forward * float(np.median((self.extent - eye) @ forward))
 
 
-def make_stage(things: Sequence[Thing], up: NDArray[np.float64] | None = None) -> Stage:
-    """A stage for all things together; up is that of the first one unless it is given."""
+def make_stage(things: Sequence[Thing]) -> Stage:
+    """A stage for all things together, with the up axis of the first one."""
     extent = np.concatenate([thing.extent for thing in things])
+    if not np.ptp(extent, axis=0).any():  # one point or camera alone
+        extent = np.concatenate([extent - 1, extent + 1])
     low, high = extent.min(0), extent.max(0)
-    scale = SIZE / max(float((high - low).max()), 1e-30)
+    scale = SIZE / float((high - low).max())
     placing = Similarity(scale, np.eye(3), -scale * (low + high) / 2)
-    return Stage(placing, things[0].up if up is None else up, placing.apply(extent))
+    return Stage(placing, things[0].up, placing.apply(extent))
 
 
 def _upright(up: NDArray[np.float64]) -> NDArray[np.float64]:
