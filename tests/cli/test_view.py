@@ -190,7 +190,7 @@ def make_scene(folder: Path) -> Scene:
         write_image(np.full((48, 64, 3), colour, np.uint8), folder / name)
         pose = look_at(np.array([x, 0, 0]), np.array([x, 0, 5.0]), np.array([0.0, -1, 0]))
         views.append(View(Camera(name, 64, 48, np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]), pose), folder / name))
-    points = PointCloud(np.random.default_rng(0).uniform(-1, 1, (50, 3)) + [0, 0, 3])
+    points = PointCloud(np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (50, 3)))
     scene = Scene(tuple(views), points, np.array([[0, 0], [0, 1]], np.int32))
     write_scene_folder(scene, folder / "scene")
     return scene

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CLAY = (0.76, 0.73, 0.70)  # sRGB, of shapes without colours
 _FRUSTUM = (60, 90, 150)  # colour of cameras, 0 to 255
 _MOST_PHOTOS = 300  # of a scene that are shown in their cameras
-_PHOTO_SIDE = 320  # pixels
+_PHOTO_SIDE = 480  # pixels
 _SAMPLE = 20_000  # points that tell the spacing
 
 
