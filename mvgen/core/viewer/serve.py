@@ -42,6 +42,7 @@ def serving(host: str, port: int | None, title: str) -> Iterator[ViserServer]:
         # whoever can reach the server could ask it to publish itself through a foreign machine
         server.request_share_url = lambda verbose=True: None  # type: ignore[method-assign]
         server.gui.configure_theme(show_logo=False, show_share_button=False)
+        server.scene.configure_default_lights(False)  # the sun washes out clay; the sky around it is light enough
         yield server
     finally:
         server.stop()

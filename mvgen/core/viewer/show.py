@@ -25,7 +25,7 @@ from mvgen.core.viewer.things import Thing
 if TYPE_CHECKING:
     from viser import ViserServer
 
-CLAY = (0.76, 0.73, 0.70)  # sRGB, of shapes without colours
+CLAY = (0.62, 0.60, 0.57)  # sRGB, of shapes without colours
 _FRUSTUM = (60, 90, 150)  # colour of cameras, 0 to 255
 _MOST_PHOTOS = 300  # of a scene that are shown in their cameras
 _PHOTO_SIDE = 480  # pixels

@@ -20,8 +20,8 @@ class Limits:
     """What an ordinary browser still turns smoothly."""
 
     points: int = 2_000_000
-    faces: int = 2_000_000
-    splats: int = 1_500_000
+    faces: int = 1_000_000
+    splats: int = 1_000_000
 
 
 def thinned(thing: Thing, limits: Limits, rng: np.random.Generator, warn: Warn) -> Thing:
