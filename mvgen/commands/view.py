@@ -58,7 +58,7 @@ def view(
         shown = [show(server, thing, stage, i, job.progress) for i, thing in enumerate(things)]
         add_panel(server, shown, stage, background or WHITE)
         set_view(server, stage)
-        job.progress.stage("view")
+        job.progress.close()
         url = url_of(server)
         job.progress.say(f"{url}  (Ctrl-C ends)")
         _wait()
