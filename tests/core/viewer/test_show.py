@@ -54,7 +54,7 @@ def test_splats_keep_shape_and_colour(server: Any, monkeypatch: pytest.MonkeyPat
     splats = Splats(
         np.array([[0.0, 0, 0], [4, 2, 1]], np.float32),
         np.tile(turn.as_quat(scalar_first=True).astype(np.float32), (2, 1)),
-        np.tile(np.log(np.float32([1, 0.1, 0.01])), (2, 1)),
+        np.log(np.float32([[0.3, 0.3, 0.3], [1, 0.1, 0.01]])),
         np.array([0, 2], np.float32),
         np.zeros((2, 1, 3), np.float32),
     )
@@ -64,6 +64,7 @@ def test_splats_keep_shape_and_colour(server: Any, monkeypatch: pytest.MonkeyPat
     _, means, covariances, colours, opacities = sent[0]
     np.testing.assert_allclose(means, stage.placing.apply(splats.means), rtol=1e-5)
     axes = turn.as_matrix() * stage.placing.scale * np.array([1, 0.1, 0.01])
+    np.testing.assert_allclose(covariances[0], (0.3 * stage.placing.scale) ** 2 * np.eye(3), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(covariances[1], axes @ axes.T, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(colours, 0.5)
     np.testing.assert_allclose(opacities[:, 0], [0.5, 1 / (1 + np.exp(-2))], rtol=1e-5)
