@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "torch", "numba", "scipy", "cv2", "PIL", "trimesh", "pycolmap", "pymeshlab", "rich", "tqdm")
+HEAVY = ("numpy", "torch", "numba", "scipy", "cv2", "PIL", "trimesh", "pycolmap", "pymeshlab", "viser", "rich", "tqdm")
 
 _LISTING = """
 import sys

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "generate": "A picture to a textured mesh",
     "splat": "Gaussian splats fitted to posed photos",
     "render": "Pictures or a video of a mesh or points",
+    "view": "Shapes and scenes in a browser",
     "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
     "convert": "Meshes, points and scenes from one format to another",
     "compress": "Meshes into files of a few kilobytes",

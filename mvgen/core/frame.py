@@ -27,7 +27,7 @@ def upright_frame(
     unless it is given. The longest side of the box becomes SIZE, unless a scale is given.
     """
     if up is None:
-        up = _cameras_up(cameras)
+        up = cameras_up(cameras)
         normal = _ground_normal(points, up, cameras, np.random.default_rng(seed))
         up = up if normal is None else normal
     middle = np.median(points, axis=0)
@@ -44,7 +44,7 @@ def upright_frame(
     return Similarity(scale, rotation, -scale * (low + high) / 2)
 
 
-def _cameras_up(cameras: Sequence[Camera]) -> NDArray[np.float64]:
+def cameras_up(cameras: Sequence[Camera]) -> NDArray[np.float64]:
     """Photos are held level: up is across all their x axes; where these are nearly parallel, the mean of their up."""
     mean = -np.mean([c.rotation[1] for c in cameras], axis=0)
     x_axes = np.array([c.rotation[0] for c in cameras])

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, steps: int = 1) -> None:
         """Steps of the current stage are done."""
 
+    def close(self) -> None:
+        """The current stage is over, and no other begins."""
+
     def note(self, text: str) -> None:
         """One line worth reading about a choice that was made (shown with ``-v``)."""
 
@@ -31,6 +34,9 @@ class Silent:
         pass
 
     def advance(self, steps: int = 1) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
     def note(self, text: str) -> None:

@@ -523,11 +523,11 @@ class _Writer:
         return head + text + struct.pack("<II", len(self.blob), _BINARY_CHUNK) + bytes(self.blob)
 
 
-def mesh_bytes(mesh: Mesh, jpeg_quality: int | None = 92) -> bytes:
+def mesh_bytes(mesh: Mesh, jpeg_quality: int | None = 92, unlit: bool = False) -> bytes:
     """A mesh as a GLB file: one node, one primitive, a matt double-sided material with the picture.
 
-    Large pictures are JPEG (PNG where ``jpeg_quality`` is None), those of up to 256 x 256 pixels PNG. The same mesh
-    gives the same bytes.
+    Large pictures are JPEG (PNG where ``jpeg_quality`` is None), those of up to 256 x 256 pixels PNG. unlit: colours
+    are to be shown as they are (KHR_materials_unlit). The same mesh gives the same bytes.
     """
     writer = _Writer()
     attributes, shift = _attributes(writer, mesh.vertices, mesh.normals, None if _textured(mesh) else mesh.colours)
@@ -536,6 +536,9 @@ def mesh_bytes(mesh: Mesh, jpeg_quality: int | None = 92) -> bytes:
         "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
     }
     tree: dict[str, Any] = {"materials": [material]}
+    if unlit:
+        material["extensions"] = {"KHR_materials_unlit": {}}
+        tree["extensionsUsed"] = ["KHR_materials_unlit"]
     if _textured(mesh):
         assert mesh.uv is not None and mesh.texture is not None
         uv = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], axis=1).astype("<f4")

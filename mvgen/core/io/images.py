@@ -252,9 +252,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return _decode(Path(path), None)
 
 
-def read_stored(path: Path) -> NDArray[np.uint8]:
-    """[H, W, 3]: a picture as its file has it, however EXIF data says it was held. Raises InputError."""
-    return _decode(Path(path), None, upright=False)
+def read_stored(path: Path, long_side: int | None = None) -> NDArray[np.uint8]:
+    """[H, W, 3]: a picture as its file has it, however EXIF data says it was held, its longer side reduced to at most
+    ``long_side``. Raises InputError."""
+    return _decode(Path(path), long_side, upright=False)
 
 
 def write_image(image: NDArray[np.uint8], path: Path) -> None:

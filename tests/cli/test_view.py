@@ -1,0 +1,225 @@
+"""mvgen view, end to end: the real command, and what a browser shows of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera
+from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.io.cameras import write_scene_folder
+from mvgen.core.io.images import write_image
+from mvgen.core.io.meshes import save_mesh, save_points
+from mvgen.core.render.orbit import look_at
+from mvgen.core.scene import Scene, View
+from mvgen.core.splats.files import save_splats
+from mvgen.core.splats.model import Splats
+from mvgen.core.viewer.stage import FIELD_OF_VIEW, make_stage
+from mvgen.core.viewer.things import load_thing
+from tests.browser import needs_browser, page, wait_for
+
+pytest.importorskip("viser")
+
+RED, GREEN, BLUE = (220, 20, 30), (10, 170, 40), (20, 40, 230)
+PLACES = {RED: (-2.0, 0, 0), GREEN: (2.0, 0, 0), BLUE: (0.0, 3, 0)}  # +Y is up
+
+
+def parts(folder: Path) -> list[str]:
+    """A red box, green points and blue splats as files."""
+    rng = np.random.default_rng(0)
+    box = trimesh.creation.box((1, 1, 1))
+    colours = np.tile(np.float32(RED) / 255, (8, 1))
+    save_mesh(
+        Mesh(np.asarray(box.vertices) + PLACES[RED], np.asarray(box.faces, np.int32), colours=colours),
+        folder / "red.glb",
+    )
+    ball = rng.normal(size=(2000, 3)) * 0.2
+    save_points(
+        PointCloud(ball + PLACES[GREEN], colours=np.tile(np.float32(GREEN) / 255, (2000, 1))), folder / "green.ply"
+    )
+    save_splats(
+        Splats(
+            (rng.normal(size=(300, 3)) * 0.2 + PLACES[BLUE]).astype(np.float32),
+            np.tile(np.float32([1, 0, 0, 0]), (300, 1)),
+            np.full((300, 3), np.log(0.15), np.float32),
+            np.full(300, 4, np.float32),
+            np.tile((np.float32(BLUE) / 255 - 0.5) / 0.28209479177387814, (300, 1, 1)).astype(np.float32),
+        ),
+        folder / "blue.ply",
+    )
+    return ["red.glb", "green.ply", "blue.ply"]
+
+
+@dataclass(frozen=True)
+class Viewer:
+    process: subprocess.Popen[str]
+    url: str
+    lines: list[str]
+
+    def end(self) -> tuple[int, str]:
+        """Ctrl-C: the exit code and standard output."""
+        self.process.send_signal(signal.SIGINT)
+        out, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, out
+
+
+@contextmanager
+def viewer(folder: Path, *arguments: str) -> Iterator[Viewer]:
+    command = [sys.executable, "-m", "mvgen", "view", *arguments, "--port", "0"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        lines: list[str] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.match(r"http://\S+", line):
+                yield Viewer(process, found[0], lines)
+                break
+        else:
+            pytest.fail("".join(lines))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def refused(folder: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "mvgen", "view", *arguments], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_it_serves_on_this_machine_until_it_is_interrupted(tmp_path: Path) -> None:
+    names = parts(tmp_path)
+    with viewer(tmp_path, *names, "--json") as one:
+        assert one.url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(one.url) as answer:
+            assert answer.status == 200 and b"<html" in answer.read()[:500].lower()
+        code, out = one.end()
+    report = json.loads(out)
+    assert code == 0 and report["url"] == one.url
+    assert [(f["path"], f["kind"]) for f in report["files"]] == [*zip(names, ("mesh", "points", "splats"))]
+    assert report["files"][0]["faces"] == 12 and report["files"][2]["splats"] == 300
+
+
+def test_a_taken_port_and_a_foreign_address_are_told(tmp_path: Path) -> None:
+    (name, *_) = parts(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, text = refused(tmp_path, name, "--port", port)
+        assert code == 1 and f"error: 127.0.0.1:{port}: cannot be listened on" in text and "hint: " in text
+    code, text = refused(tmp_path, name, "--host", "192.0.2.1")  # of no machine, by RFC 5737
+    assert code == 1 and "error: 192.0.2.1: is no address of this machine" in text and "hint: " in text
+
+
+def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:
+    write_image(np.zeros((4, 4, 3), np.uint8), tmp_path / "photo.png")
+    (tmp_path / "empty").mkdir()
+    for name, words in (
+        ("photo.png", "photo.png: is not a mesh or point file"),
+        ("empty", "empty: holds neither cameras nor splats"),
+        ("gone.glb", "gone.glb: no such file"),
+    ):
+        code, text = refused(tmp_path, name)
+        assert code == 3 and f"error: {words}" in text
+    assert refused(tmp_path, "gone.glb", "--background", "reddish")[0] == 2
+
+
+def test_without_viser_the_way_to_it_is_told(tmp_path: Path) -> None:
+    (name, *_) = parts(tmp_path)
+    script = "import sys; sys.modules['viser'] = None; from mvgen.cli.main import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "view", name], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and 'hint: pip install "mvgen[demo]"' in done.stderr
+
+
+class TestInABrowser:
+    pytestmark = needs_browser
+
+    def test_colours_appear_where_the_first_view_projects_them(self, tmp_path: Path) -> None:
+        names = parts(tmp_path)
+        pixels = projected(tmp_path, names, 1400, 700)
+        red, green, blue = (pixels[c] for c in (RED, GREEN, BLUE))
+        assert red[0] < blue[0] < green[0] and blue[1] < min(red[1], green[1]) - 100
+        with viewer(tmp_path, *names, "--background", "#ffee88") as one, page(one.url, 1400, 700) as tab:
+            seen = wait_for(
+                tab,  # points and splats have the very colours of their files; those of meshes are toned by viser
+                lambda p: hue_at(p, red) == RED and near(p, GREEN, green) and near(p, BLUE, blue),
+            )
+            assert seen[690, 5].tolist() == [255, 238, 136]
+            switch(tab, 1)
+            wait_for(tab, lambda p: hue_at(p, green) is None and hue_at(p, red) == RED)
+
+    def test_cameras_stand_in_the_scene_with_their_photos(self, tmp_path: Path) -> None:
+        scene = make_scene(tmp_path)
+        pixels = projected(tmp_path, ["scene"], 1200, 600, np.array([c.camera.centre for c in scene.views]))
+        with viewer(tmp_path, "scene") as one, page(one.url, 1200, 600) as tab:
+            wait_for(tab, lambda p: photo_near(p, RED, pixels[0]) and photo_near(p, BLUE, pixels[1]))
+            switch(tab, 3)  # photos
+            wait_for(tab, lambda p: not photo_near(p, RED, pixels[0]))
+
+
+def switch(tab: Any, number: int) -> None:
+    """Click one of the panel's boxes."""
+    tab.locator("input[type=checkbox]:visible").nth(number).click()
+
+
+def make_scene(folder: Path) -> Scene:
+    """Two cameras beside each other, one with a red, one with a blue photo."""
+    views = []
+    for name, colour, x in (("a.png", RED, -1.0), ("b.png", BLUE, 1.0)):
+        write_image(np.full((48, 64, 3), colour, np.uint8), folder / name)
+        pose = look_at(np.array([x, 0, 0]), np.array([x, 0, 5.0]), np.array([0.0, -1, 0]))
+        views.append(View(Camera(name, 64, 48, np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]), pose), folder / name))
+    points = PointCloud(np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 4], (50, 3)))
+    scene = Scene(tuple(views), points, np.array([[0, 0], [0, 1]], np.int32))
+    write_scene_folder(scene, folder / "scene")
+    return scene
+
+
+def projected(folder: Path, names: list[str], width: int, height: int, places: NDArray[np.float64] | None = None):
+    """Pixels of PLACES by colour, or of other places in a list, in the first view of a window."""
+    stage = make_stage([load_thing(folder / name, name) for name in names])
+    eye, target = stage.first_view()
+    focal = height / 2 / np.tan(FIELD_OF_VIEW / 2)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    camera = Camera("", width, height, intrinsics, look_at(eye, target, stage.up))
+    pixels = camera.project(stage.placing.apply(np.array([*PLACES.values()]) if places is None else places))[0]
+    return dict(zip(PLACES, pixels)) if places is None else list(pixels)
+
+
+def hue_at(seen: NDArray[np.uint8], place: NDArray[np.float64]) -> tuple[int, int, int] | None:
+    """Which of the colours dominates a pixel."""
+    pixel = seen[int(place[1]), int(place[0])].astype(int)
+    return next((c for c in PLACES if pixel[np.argmax(c)] > 2 * np.delete(pixel, np.argmax(c)).max()), None)
+
+
+def near(seen: NDArray[np.uint8], colour: tuple[int, int, int], place: NDArray[np.float64]) -> bool:
+    """Whether a pixel has about a colour."""
+    return bool(np.abs(seen[int(place[1]), int(place[0])].astype(int) - colour).max() <= 25)
+
+
+def photo_near(seen: NDArray[np.uint8], colour: tuple[int, int, int], place: NDArray[np.float64]) -> bool:
+    """Whether many pixels of a photo's colour are around a place."""
+    x, y = (int(v) for v in place)
+    patch = seen[max(y - 60, 0) : y + 60, max(x - 60, 0) : x + 60].astype(int)
+    return bool((np.abs(patch - colour).max(-1) < 30).sum() > 200)
