@@ -26,7 +26,9 @@ def splat(
     job: Job,
     scene: Annotated[
         str,
-        typer.Argument(metavar="SCENE", help="A scene folder (reconstruct --as scene), COLMAP model or transforms.json."),
+        typer.Argument(
+            metavar="SCENE", help="A scene folder (reconstruct --as scene), COLMAP model or transforms.json."
+        ),
     ],
     output: Output,
     splats: Annotated[
@@ -50,11 +52,15 @@ def splat(
     ] = None,
     points: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Points to begin at.", show_default="depth maps, else the scene's points"),
+        typer.Option(metavar="FILE", help="Points to begin at.", show_default="surface and depths, else the scene's"),
     ] = None,
     depths: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Depth maps named like the photos.", show_default="those of the scene"),
+    ] = None,
+    surface: Annotated[
+        str | None,
+        typer.Option(metavar="MESH", help="A surface in the frame of the cameras.", show_default="that of the scene"),
     ] = None,
     hold_out: Annotated[
         int, typer.Option(min=0, metavar="N", help="Compare every Nth photo instead of fitting to it.")
@@ -103,9 +109,9 @@ def splat(
     )
     options = apply_settings(options, settings or [])
     job.progress.stage("read")
-    photos, cloud = _inputs(job, scene, images, points, depths, size)
+    photos, cloud = _inputs(job, scene, images, points, depths, surface, size)
     seen, held = split(photos, hold_out)
-    fit = Fit(seen, options, tuple(background), job.seed, job.device)
+    fit = Fit(seen, options, background, job.seed, job.device)
     found = fit_splats(fit, cloud, job.progress, None if checkpoint is None else Path(checkpoint))
     job.progress.stage("compare", len(seen) + len(held))
     scores = quality(found, seen, background), quality(found, held, background)
@@ -114,11 +120,11 @@ def splat(
 
 
 def _inputs(
-    job: Job, scene: str, images: str | None, points: str | None, depths: str | None, size: int
+    job: Job, scene: str, images: str | None, points: str | None, depths: str | None, surface: str | None, size: int
 ) -> tuple[list[Photo], PointCloud | None]:
-    """The photos, with depth maps where there are some, and the points to begin at, where the depth maps do not tell."""
-    from mvgen.core.io.meshes import load_points
-    from mvgen.core.splats.fit.views import depth_folder, load_photos, read_posed, with_depths
+    """The photos, with what is known of the surface, and the points to begin at, where the surface does not tell."""
+    from mvgen.core.io.meshes import load_mesh, load_points
+    from mvgen.core.splats.fit.views import has_depths, load_photos, read_posed, with_depths, with_surface
 
     path = job.read(scene, "scene folder or camera file", folder=True)
     pictures = None if images is None else job.read(images, "folder of photos", folder=True)
@@ -126,12 +132,17 @@ def _inputs(
     flat.mkdir()
     model = read_posed(path, pictures, flat, job.progress.warn)
     photos = load_photos(model, size)
-    folder = depth_folder(path) if depths is None else job.read(depths, "folder of depth maps", folder=True)
-    if folder is not None:
-        photos = with_depths(photos, folder, job.progress)
-    if points is not None:
-        return photos, load_points(job.read(points, "point file"))
-    return photos, None if folder is not None or not len(model.points) else model.points
+    cloud = None if points is None else load_points(job.read(points, "point file"))
+    if depths is not None:
+        photos = with_depths(photos, job.read(depths, "folder of depth maps", folder=True), job.progress)
+    elif has_depths(path):
+        photos = with_depths(photos, path, job.progress)
+    own = path / "surface.ply"
+    if surface is not None or own.is_file():
+        photos = with_surface(photos, load_mesh(own if surface is None else job.read(surface, "mesh")))
+    if cloud is None and len(model.points) and all(p.depth is None for p in photos):
+        cloud = model.points
+    return photos, cloud
 
 
 def _positive(name: str, value: int) -> int:

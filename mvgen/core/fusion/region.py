@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.camera import Camera, aimed_at
+from mvgen.core.camera import aimed_at
 from mvgen.core.scene import Scene
 
 FAR = 2.5  # a picture may span this many times as much of the surface as at the middle one of the sparse points

@@ -181,7 +181,7 @@ def matrices(quaternions: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _seen_from_elsewhere(metadata: dict[str, Any], similarity: Similarity) -> dict[str, Any]:
     """What metadata tell of the places from which splats were seen moves with the splats."""
-    about = metadata.get(SEEN_FROM)
+    about: Any = metadata.get(SEEN_FROM)
     try:
         places = {key: similarity.apply(np.array(about[key], np.float64)).tolist() for key in ("eyes", "targets")}
         up = (similarity.rotation @ np.array(about["up"], np.float64)).tolist()

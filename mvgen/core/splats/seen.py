@@ -1,6 +1,6 @@
 """From where splats were seen when they were made: noted in their metadata, so that they can be looked at from there.
 
-    "seen_from": {"eyes": [[x, y, z], ...], "targets": [[x, y, z], ...], "up": [x, y, z], "across": degrees}
+"seen_from": {"eyes": [[x, y, z], ...], "targets": [[x, y, z], ...], "up": [x, y, z], "across": degrees}
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def noted(cameras: Sequence[Camera]) -> dict[str, Any]:
 
 def cameras_of(splats: Splats, size: tuple[int, int]) -> list[Camera]:
     """Cameras of ``size`` (width, height) where splats were seen from; none where their metadata does not tell."""
-    about = splats.metadata.get(SEEN_FROM)
+    about: Any = splats.metadata.get(SEEN_FROM)
     try:
         eyes, targets, up = (np.array(about[key], np.float64) for key in ("eyes", "targets", "up"))
         across = float(about["across"])

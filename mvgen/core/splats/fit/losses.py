@@ -57,7 +57,7 @@ def blurred(values: Tensor) -> Tensor:
 
 
 def _window() -> NDArray[np.float64]:
-    return cv2.getGaussianKernel(SIDE, SIGMA, cv2.CV_64F)[:, 0]
+    return np.asarray(cv2.getGaussianKernel(SIDE, SIGMA, cv2.CV_64F)[:, 0], np.float64)
 
 
 class _Similarity(torch.autograd.Function):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera, aimed_at
 from mvgen.core.geometry import PointCloud
+from mvgen.core.render.splats import Painter
 from mvgen.core.splats.coding import constant_from_colours
 from mvgen.core.splats.fit.views import Photo
 from mvgen.core.splats.model import Splats, merged
@@ -41,14 +44,15 @@ def first_splats(points: PointCloud, photos: Sequence[Photo], count: int, rng: n
 def seen_points(photos: Sequence[Photo], count: int, rng: np.random.Generator) -> PointCloud | None:
     """About ``count`` points where the photos' depth maps see a surface, as many in each picture as it has pixels with
     depth; None where no photo has any."""
-    deep = [p for p in photos if p.depth is not None and (p.depth > 0).any()]
-    if not deep:
+    known = [np.zeros(0, int) if p.depth is None else np.flatnonzero(p.depth > 0) for p in photos]
+    total = sum(map(len, known))
+    if not total:
         return None
-    known = [np.flatnonzero(p.depth > 0) for p in deep]
-    share = min(1.0, count / sum(map(len, known)))
     places, normals, colours = [], [], []
-    for photo, pixels in zip(deep, known):
-        chosen = rng.permutation(pixels)[: round(share * len(pixels))]
+    for photo, pixels in zip(photos, known):
+        if photo.depth is None or photo.normal is None:
+            continue
+        chosen = rng.permutation(pixels)[: round(min(1.0, count / total) * len(pixels))]
         depth, normal = photo.depth.reshape(-1)[chosen], photo.normal.reshape(-1, 3)[chosen]
         places.append(photo.camera.centre + photo.camera.rays().reshape(-1, 3)[chosen] * depth[:, None])
         normals.append(normal @ photo.camera.rotation)
@@ -99,7 +103,7 @@ def _splats(
         turns.astype(np.float32),
         np.log(scales).astype(np.float32),
         np.full(len(places), np.log(opacity / (1 - opacity)), np.float32),
-        constant_from_colours(np.asarray(colours, np.float32))[:, None],
+        constant_from_colours(np.asarray(colours, np.float32)).astype(np.float32)[:, None],
     )
 
 
@@ -131,15 +135,9 @@ def _guessed(cameras: Sequence[Camera], count: int, rng: np.random.Generator) ->
 
 def _uncovered(splats: Splats, photo: Photo) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rays [N, 3] through pixels, some way apart, where nothing is, and the colours [N, 3] there."""
-    from dataclasses import replace
-
-    from mvgen.core.render.splats import Painter
-
     small = photo.camera.resized(max(photo.camera.width // STEP, 1), max(photo.camera.height // STEP, 1))
     solid = replace(splats, logits=np.full(len(splats), 3.0, np.float32))
     empty = Painter(solid).render(small).alpha < 0.5
-    import cv2
-
     picture = cv2.resize(photo.picture, (small.width, small.height), interpolation=cv2.INTER_AREA)
     if photo.mask is not None:
         empty &= cv2.resize(photo.mask, (small.width, small.height), interpolation=cv2.INTER_AREA) > 0.5

@@ -46,7 +46,7 @@ def begin(splats: Splats, views: int, degree: int, device: str) -> State:
 
 def splats_of(state: State, like: Splats) -> Splats:
     """The splats as they are now, with the frame and metadata of others."""
-    arrays = {name: state.values[name].detach().cpu().numpy() for name in SPLATS}
+    arrays: dict[str, Any] = {name: state.values[name].detach().cpu().numpy() for name in SPLATS}
     arrays["quaternions"] = arrays["quaternions"] / np.linalg.norm(arrays["quaternions"], axis=1, keepdims=True)
     return replace(like, **arrays)
 

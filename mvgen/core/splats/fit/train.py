@@ -27,7 +27,7 @@ class Job:
 
     photos: Sequence[Photo]
     options: FitOptions
-    background: tuple[float, float, float]
+    background: Sequence[float]
     seed: int
     device: str
 
@@ -64,10 +64,10 @@ def one_step(state: State, job: Job, extent: float) -> State:
     gradients = {name: t.grad for name, t in values.items() if t.grad is not None}
     with torch.no_grad():
         pushed(state, flat, photo.camera)
-        rates = rates_at(step / options.iterations, options.rates, extent, state.values["harmonics"])
-        state = adam(state, gradients, rates)
+        speed = options.rates.means * extent * options.rates.last ** (step / options.iterations)
+        state = adam(state, gradients, rates_of(options.rates, speed, state.values["harmonics"]))
         if options.strategy == "mcmc":
-            shaken(state, options.density, rates["means"], noise(job.seed, step))
+            shaken(state, options.density, speed, noise(job.seed, step))
         if options.exposure:
             balance = state.values["exposure"]
             balance.sub_(balance.mean(0) - torch.eye(3, 4, device=balance.device))
@@ -106,8 +106,10 @@ def view(
     values: dict[str, Tensor], camera: Camera, degree: int, job: Job, with_depth: bool
 ) -> tuple[Flat, Tensor, Tensor, Tensor | None]:
     """Splats in the picture, colours [H, W, 3], the light behind [H, W] and, where asked for, summed depths [H, W]."""
-    to = {"device": job.device, "dtype": torch.float32}
-    pose, lens, eye = (torch.tensor(a, **to) for a in (camera.world_to_camera, camera.intrinsics, camera.centre))
+    pose, lens, eye = (
+        torch.tensor(a, device=job.device, dtype=torch.float32)
+        for a in (camera.world_to_camera, camera.intrinsics, camera.centre)
+    )
     flat = project(
         values["means"], values["quaternions"], values["log_scales"], values["logits"], pose, lens,
         camera.height, camera.width, job.options.antialiased,
@@ -150,12 +152,12 @@ def changed(state: State, job: Job, extent: float, step: int) -> State:
     return state
 
 
-def rates_at(share: float, rates: Rates, extent: float, harmonics: Tensor) -> dict[str, float | Tensor]:
-    """Adam's step for each tensor when a share of the steps is done."""
+def rates_of(rates: Rates, means: float, harmonics: Tensor) -> dict[str, float | Tensor]:
+    """Adam's step for each tensor; means: that of the means."""
     bands = torch.full((1, harmonics.shape[1], 1), rates.harmonics, device=harmonics.device)
     bands[:, 0] = rates.colours
     return {
-        "means": rates.means * extent * rates.last**share,
+        "means": means,
         "quaternions": rates.quaternions,
         "log_scales": rates.log_scales,
         "logits": rates.logits,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
-from mvgen.core.io.depth import find_depths, load_depth
+from mvgen.core.geometry import Mesh
 from mvgen.core.io.companions import Warn, ignore
+from mvgen.core.io.depth import find_depths, load_depth
 from mvgen.core.io.images import read_image, read_mask
 from mvgen.core.io.model import Model
 from mvgen.core.io.models import fitted, read_model
 from mvgen.core.io.undistort import undistorted
 from mvgen.core.progress import Progress
+from mvgen.core.render.raycast import Caster
 from mvgen.core.scene import DepthMap
 
 
@@ -47,7 +50,7 @@ def read_posed(path: Path, images: Path | None, folder: Path, warn: Warn = ignor
 
 
 def load_photos(model: Model, long_side: int) -> list[Photo]:
-    """The pictures of a model of pinhole cameras (see `read_posed`), with the longer side reduced to at most ``long_side`` pixels.
+    """The pictures of a model that `read_posed` has read, with the longer side reduced to at most ``long_side`` pixels.
 
     Raises InputError for pictures that are missing, damaged or of another size than their camera says.
     """
@@ -57,9 +60,9 @@ def load_photos(model: Model, long_side: int) -> list[Photo]:
     ]
 
 
-def depth_folder(scene: Path) -> Path | None:
-    """Where a scene folder has depth maps of its own, or None."""
-    return scene if (scene / "depth").is_dir() else None
+def has_depths(scene: Path) -> bool:
+    """Whether a scene folder has depth maps of its own."""
+    return (scene / "depth").is_dir()
 
 
 def with_depths(photos: Sequence[Photo], folder: Path, progress: Progress) -> list[Photo]:
@@ -78,11 +81,23 @@ def with_depths(photos: Sequence[Photo], folder: Path, progress: Progress) -> li
     return [p if f is None else _deep(p, load_depth(f.path, f.camera)) for p, f in zip(photos, found)]
 
 
+def with_surface(photos: Sequence[Photo], mesh: Mesh) -> list[Photo]:
+    """The photos with the depths and normals of a mesh in their frame, in place of what they had where it is seen."""
+    caster = Caster(mesh)
+    out = []
+    for photo in photos:
+        view = caster.render(photo.camera, supersample=1)
+        hit = view.depth > 0
+        depth = view.depth if photo.depth is None else np.where(hit, view.depth, photo.depth)
+        normal = view.normal if photo.normal is None else np.where(hit[..., None], view.normal, photo.normal)
+        out.append(replace(photo, depth=depth, normal=normal))
+    return out
+
+
 def _deep(photo: Photo, depth_map: DepthMap) -> Photo:
     size = (photo.camera.width, photo.camera.height)
-    depth, normal = (
-        cv2.resize(a, size, interpolation=cv2.INTER_NEAREST) for a in (depth_map.depth, depth_map.normal)
-    )
+    depth: NDArray[Any] = cv2.resize(depth_map.depth, size, interpolation=cv2.INTER_NEAREST)
+    normal: NDArray[Any] = cv2.resize(depth_map.normal, size, interpolation=cv2.INTER_NEAREST)
     return replace(photo, depth=depth, normal=normal)
 
 
@@ -105,7 +120,7 @@ def _load(camera: Camera, path: Path | None, mask_path: Path | None, long_side: 
     return Photo(small, _reduced(picture, small), None if mask is None else _reduced(mask, small))
 
 
-def _reduced(values: NDArray[np.generic], camera: Camera) -> NDArray[np.generic]:
+def _reduced(values: NDArray[Any], camera: Camera) -> NDArray[Any]:
     if values.shape[:2] == (camera.height, camera.width):
         return values
     return cv2.resize(values, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
