@@ -17,7 +17,7 @@ HEAVY = {"numpy", "scipy", "torch", "numba", "cv2", "PIL", "trimesh", "pycolmap"
 LAZY_EVERYWHERE = {"torch", "diffusers", "transformers", "pycolmap", "pymeshlab", "viser"}
 # a module so named imports torch as it is loaded, and is itself imported only where it is used
 TORCH_MODULES = {"network", "flexicubes", "raster", "raster_reference", "splatting", "splatting_reference"}
-TORCH_FOLDERS = {"fit"}
+TORCH_FOLDERS = {("core", "splats", "fit")}
 SHARED_BY_COMMANDS = {"mvgen.commands", "mvgen.commands.job", "mvgen.commands.options", "mvgen.commands.settings"}
 
 
@@ -62,10 +62,10 @@ def _offences(path: Path, source: str) -> list[str]:
             found.append(f"a command imports the command {name}")
         if layer in ("core", "kernels") and top in SHELL_ONLY:
             found.append(f"{layer} imports {top}")
-        network = path.stem in TORCH_MODULES or path.parent.name in TORCH_FOLDERS
+        network = path.stem in TORCH_MODULES or path.parts[:-1] in TORCH_FOLDERS
         if eager and top in (HEAVY if layer in ("cli", "commands", None) else LAZY_EVERYWHERE) and not network:
             found.append(f"{top} is imported with the module")
-        torch_too = TORCH_MODULES & set(parts[-1:]) or TORCH_FOLDERS & set(parts[-2:-1])
+        torch_too = TORCH_MODULES & set(parts[-1:]) or parts[:-1] in TORCH_FOLDERS
         if eager and not network and top == "mvgen" and torch_too and _loads_torch(parts):
             found.append(f"{name} is imported with the module, and torch with it")
         if top == "pycolmap" and "worker" not in path.stem:
