@@ -14,7 +14,7 @@ Strategy = Literal["default", "mcmc"]
 class Rates:
     """Adam's steps. That of the means is in extents of the cameras, and falls to ``last`` of itself."""
 
-    means: float = between(1.6e-4, 0)
+    means: float = between(5e-4, 0)
     last: float = between(0.01, 0, 1)
     quaternions: float = between(1e-3, 0)
     log_scales: float = between(5e-3, 0)
@@ -38,7 +38,6 @@ class Density:
     gradient: float = between(2e-4, 0)
     large: float = between(0.01, 0)
     faint: float = between(0.005, 0, 1)  # opacity below which a splat is dropped, or moved by mcmc
-    huge: float = between(0.5, 0)  # size above which a splat is dropped
     reset: float = between(0.0, 0, 1)
     noise: float = between(5e5, 0)  # of mcmc: how much means are shaken, in steps of Adam
 
@@ -55,11 +54,11 @@ class FitOptions:
     antialiased: bool = False
     structure: float = between(0.2, 0, 1)  # share of SSIM in the loss
     outside: float = between(0.5, 0)  # weight of what is seen outside the masks
-    depth: float = between(0.0, 0)  # weight of depth maps, where there are any
+    depth: float = between(1.0, 0)  # weight of depths, where they are known
     exposure: bool = False  # each picture has a brightness and colour balance of its own
     opaque: float = between(0.0, 0)  # weight of the mean opacity
     small: float = between(0.0, 0)  # weight of the mean size
-    flat: float = between(0.0, 0)  # weight of the mean thickness
-    first: float = between(0.5, 0.01, 1)  # share of the most splats to start with, at most
+    flat: float = between(1.0, 0)  # weight of the mean thickness
+    first: float = between(0.8, 0.01, 1)  # share of the most splats to start with, at most
     rates: Rates = field(default_factory=Rates)
     density: Density = field(default_factory=Density)

@@ -18,7 +18,7 @@ from mvgen.core.splats.model import Splats, merged
 
 NEIGHBOURS = 3  # whose mean distance is a splat's size
 FLAT = 0.2  # thickness of a splat on a surface, in its sizes
-OPACITY = 0.1
+OPACITY = 0.9
 GUESSES = 20_000  # splats, where no point is known
 REACH = 3.0  # radius of the backdrop, in radii of what the points and cameras fill
 STEP = 12  # pixels between two splats of the backdrop
@@ -82,7 +82,7 @@ def with_backdrop(splats: Splats, photos: Sequence[Photo], most: int) -> Splats:
         places, shade = places[keep], shade[keep]
     scales = np.full((len(places), 3), radius * width)
     scales[:, 2] *= FLAT
-    return merged([splats, _splats(places, _facing(centre - places), scales, shade, 0.5)])
+    return merged([splats, _splats(places, _facing(centre - places), scales, shade, OPACITY)])
 
 
 def extent_of(cameras: Sequence[Camera]) -> float:
