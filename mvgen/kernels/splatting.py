@@ -77,13 +77,14 @@ def project(
     limit_x, limit_y = WIDE * 0.5 * width / fx, WIDE * 0.5 * height / fy
     x = torch.minimum(torch.maximum(x, -limit_x), limit_x)
     y = torch.minimum(torch.maximum(y, -limit_y), limit_y)
-    a, b, c = _covariances(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
-    raw = a * c - b * b
+    one, other = _axes(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
+    a, b, c = (one * one).sum(1), (one * other).sum(1), (other * other).sum(1)
+    raw = torch.linalg.cross(one, other).square().sum(1)  # a c - b b, without its loss of digits
+    area = raw + LOW_PASS * (a + c) + LOW_PASS**2
     a, c = a + LOW_PASS, c + LOW_PASS
-    area = a * c - b * b
     opacity = torch.sigmoid(logits)
     if antialiased:
-        opacity = opacity * torch.sqrt(torch.clamp(raw / area, min=0))
+        opacity = opacity * torch.sqrt(torch.clamp(raw / area, min=1e-12))
     drawn = front & (area > 0) & (opacity > LEAST) & torch.isfinite(area)
     with torch.no_grad():
         deep = torch.sqrt(2 * torch.log(torch.clamp(opacity / LEAST, min=1)))
@@ -144,14 +145,14 @@ def rotations(quaternions: Tensor) -> Tensor:
     return torch.stack(rows, 1).reshape(-1, 3, 3)
 
 
-def _covariances(
+def _axes(
     quaternions: Tensor, log_scales: Tensor, turn: Tensor, x: Tensor, y: Tensor, z: Tensor, fx: Tensor, fy: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """xx, xy and yy [N] in square pixels, by the slope of the projection at x, y (with z = 1) and the depth z."""
+) -> tuple[Tensor, Tensor]:
+    """What the three axes of splats span along x and along y of the picture, [N, 3] each, in pixels: their products are
+    the covariance. By the slope of the projection at x, y (with z = 1) and the depth z."""
     slope = torch.stack([fx / z, fy / z], 1)[..., None] * (turn[:2] - torch.stack([x, y], 1)[..., None] * turn[2])
     axes = slope @ (rotations(quaternions) * torch.exp(log_scales)[:, None])
-    one, other = axes[:, 0], axes[:, 1]
-    return (one * one).sum(1), (one * other).sum(1), (other * other).sum(1)
+    return axes[:, 0], axes[:, 1]
 
 
 class _Blend(torch.autograd.Function):
