@@ -142,7 +142,7 @@ def convert(
     if cameras is None and (all(held) or to == "splats" or (to is None and _splats_alone(output, format))):
         return _convert_splats(job, paths, output, to, format, change, crop, degree, splats)
     if len(paths) > 1:
-        raise UsageError(f"{output}: only splats are joined, and not all inputs are splats", "give one input")
+        raise UsageError(f"{output}: only splats are joined, and not all inputs are", "give one input, or --to splats")
     if splats is not None or degree is not None:
         raise UsageError("--splats and --degree are for splats", "leave them out, or write --to splats")
     path = paths[0]
@@ -430,7 +430,7 @@ def _as_splats(job: Job, path: Path, frame: Frame | None) -> Splats:
     if isinstance(shape, Mesh):
         raise UsageError(f"{path}: holds a mesh; splats are made of points", "write its vertices with --to points")
     up = _stated(shape, path)[1]
-    own = next((name for name, axis in UP.items() if axis == up), frame or "rdf")
+    own: Frame = next((name for name, axis in UP.items() if axis == up), frame or "rdf")
     splats = splats_of_points(shape, own)
     return splats if frame is None else splats.in_frame(frame)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.splats.model import Splats
 
-Shape = TypeVar("Shape", Mesh, PointCloud, Splats)
+Shape = TypeVar("Shape", bound=Mesh | PointCloud | Splats)
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,16 @@ def cropped(shape: Shape, box: Box, name: str) -> Shape:
 
     Raises CannotError, with the ``name`` of the shape and its bounds, where nothing is left.
     """
+    kept: Any
     if isinstance(shape, Mesh):
         from mvgen.core.surface.poisson import keep_faces
 
-        keep = box.holds(shape.vertices)[shape.faces].all(1)
-        return keep_faces(shape, keep) if keep.any() else _nothing(shape, name)
-    keep = box.holds(shape.points if isinstance(shape, PointCloud) else shape.means)
-    if keep.all():
-        return shape
-    return shape[keep] if keep.any() else _nothing(shape, name)
-
-
-def _nothing(shape: Shape, name: str) -> Shape:
-    low, high = (",".join(f"{v:.6g}" for v in corner) for corner in shape.bounds)
-    raise CannotError(f"{name}: nothing of it lies in the box of --crop", f"it spans {low} to {high}")
+        keep = np.asarray(box.holds(shape.vertices)[shape.faces].all(1))
+        kept = keep_faces(shape, keep)
+    else:
+        keep = box.holds(shape.points if isinstance(shape, PointCloud) else shape.means)
+        kept = shape if keep.all() else shape[keep]
+    if not keep.any():
+        low, high = (",".join(f"{v:.6g}" for v in corner) for corner in shape.bounds)
+        raise CannotError(f"{name}: nothing of it lies in the box of --crop", f"it spans {low} to {high}")
+    return kept

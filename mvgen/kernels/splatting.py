@@ -6,8 +6,10 @@ rendering", 2023; Zwicker et al., "EWA splatting", 2002).
     picture, light = blend(flat, colours, height, width)
     picture = picture + light[..., None] * background
 
-What is per splat is torch and differentiates itself; what is per pixel is a kernel, and `splatting_reference` says the
-same plainly. Cameras are OpenCV's, pixel centres at +0.5. float32 and float64 are taken.
+What is per splat is torch and differentiates itself; what is per pixel is a kernel, of the CPU or of CUDA as the
+tensors are, and `splatting_reference` says the same plainly. Cameras are OpenCV's, pixel centres at +0.5. float32 and
+float64 are taken. On the CPU results and gradients are the same for any number of threads; on CUDA gradients are summed
+in any order, and kernels run in the default stream.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mvgen.kernels.splatting_cpu import LEAST
+from mvgen.kernels.splatting_pixel import LEAST
 
 LOW_PASS = 0.3  # square pixels by which every splat is widened
 NEAR = 0.01  # units of length in front of the camera: what is nearer is not drawn
@@ -94,6 +95,25 @@ def project(
     return Flat(flat, torch.stack([c / safe, -b / safe, a / safe], 1), opacity, depth, reach)
 
 
+def draw(
+    means: Tensor,
+    quaternions: Tensor,
+    log_scales: Tensor,
+    logits: Tensor,
+    colours: Tensor,
+    world_to_camera: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    antialiased: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`project` and `blend` at once: colours [N, C] seen by a camera, [H, W, C], and the light that is left, [H, W]."""
+    flat = project(
+        means, quaternions, log_scales, logits, world_to_camera, intrinsics, height, width, antialiased
+    )  # fmt: skip
+    return blend(flat, colours, height, width)
+
+
 def blend(flat: Flat, colours: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Colours [N, C] of splats seen through one another, [H, W, C], and what is left of the light behind, [H, W].
 
@@ -161,29 +181,39 @@ class _Blend(torch.autograd.Function):
         ctx: Any, means: Tensor, conics: Tensor, opacities: Tensor, colours: Tensor, depths: Tensor, reach: Tensor,
         height: int, width: int,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        from mvgen.kernels import splatting_cpu as cpu
-
+        kernels = _kernels(means)
         order = torch.argsort(depths.float(), stable=True)
         order = order[(reach[order] > 0).all(1)].to(torch.int32)
-        places, shapes, solid, paint = (_plain(t) for t in (means, conics, opacities, colours))
-        starts, entries = cpu.tile_lists(places, _plain(reach), order.numpy(), height, width)
-        out = np.empty((height, width, paint.shape[1]), places.dtype)
-        light = np.empty((height, width), places.dtype)
-        last = cpu.blend(places, shapes, solid, paint, starts, entries, out, light)
-        ctx.kept = places, shapes, solid, paint, starts, entries, light, last
-        return torch.from_numpy(out), torch.from_numpy(light.copy())
+        lists = kernels.tile_lists(*_arrays(means, reach, order), height, width)
+        starts, entries = (torch.as_tensor(a) for a in lists)
+        given = [t.detach().contiguous() for t in (means, conics, opacities, colours)]
+        out, light = means.new_empty((height, width, colours.shape[1])), means.new_empty((height, width))
+        last = torch.zeros((height, width), dtype=starts.dtype, device=means.device)
+        kernels.blend(*_arrays(*given, starts, entries, out, light, last))
+        ctx.save_for_backward(*given, starts, entries, light, last)
+        return out, light
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from mvgen.kernels import splatting_cpu as cpu
-
-        places, shapes, solid, paint, starts, entries, light, last = ctx.kept
-        of_out, of_light = (_plain(g) for g in gradients)
-        found = torch.from_numpy(
-            cpu.blend_gradient(places, shapes, solid, paint, starts, entries, light, last, of_out, of_light)
-        )
+        saved = ctx.saved_tensors
+        found = saved[0].new_zeros((len(saved[0]), 6 + saved[3].shape[1]))
+        _kernels(found).blend_gradient(*_arrays(*saved, *gradients, found))
         return found[:, :2], found[:, 2:5], found[:, 5], found[:, 6:], None, None, None, None
 
 
-def _plain(tensor: Tensor) -> Any:
-    return tensor.detach().contiguous().numpy()
+def _kernels(tensor: Tensor) -> Any:
+    """The kernels for the device of a tensor."""
+    if tensor.is_cuda:
+        from mvgen.kernels import splatting_cuda
+
+        splatting_cuda.select(str(tensor.device))
+        return splatting_cuda
+    from mvgen.kernels import splatting_cpu
+
+    return splatting_cpu
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    """The tensors' memory as the kernels take it, without copies where it lies in order."""
+    whole = [t.detach().contiguous() for t in tensors]
+    return [t if t.is_cuda else t.numpy() for t in whole]

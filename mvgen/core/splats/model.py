@@ -15,7 +15,7 @@ from mvgen.core.splats.harmonics import DEGREE_ZERO, count, turning
 
 Frame = Literal["rdf", "rub", "rfu"]
 FRAMES: tuple[Frame, ...] = get_args(Frame)
-UP = {"rdf": "-y", "rub": "y", "rfu": "z"}  # the axis that points up in each
+UP: dict[Frame, str] = {"rdf": "-y", "rub": "y", "rfu": "z"}  # the axis that points up in each
 _AXES = {
     **{"r": (1, 0, 0), "d": (0, 1, 0), "f": (0, 0, 1)},
     **{"l": (-1, 0, 0), "u": (0, -1, 0), "b": (0, 0, -1)},

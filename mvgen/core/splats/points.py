@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mvgen.core.geometry import PointCloud
-from mvgen.core.splats.coding import constant_from_colours, joined, logits_from_opacities
+from mvgen.core.splats.coding import constant_from_colours, joined
 from mvgen.core.splats.model import Frame, Splats
 
 _GREY = 0.7  # of points without colours
@@ -28,9 +28,9 @@ def splats_of_points(cloud: PointCloud, frame: Frame) -> Splats:
     colours = np.full((len(cloud), 3), _GREY) if cloud.colours is None else cloud.colours
     return Splats(
         cloud.points.astype(np.float32),
-        np.tile(np.float32([1, 0, 0, 0]), (len(cloud), 1)),
+        np.tile(np.array([1, 0, 0, 0], np.float32), (len(cloud), 1)),
         np.repeat(np.log(width).astype(np.float32)[:, None], 3, axis=1),
-        np.full(len(cloud), logits_from_opacities(_OPACITY), np.float32),
+        np.full(len(cloud), np.log(_OPACITY / (1 - _OPACITY)), np.float32),
         joined(constant_from_colours(colours)),
         frame,
         {key: value for key, value in cloud.metadata.items() if key != "up"},
