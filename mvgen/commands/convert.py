@@ -126,7 +126,7 @@ def convert(
       mvgen convert part.3mf -o part.glb --to-units m --to-up y
       mvgen convert scene.glb -o scene.obj
       mvgen convert sparse/0 -o transforms.json
-      mvgen convert room.ply chair.spz -o both.ply --crop=-2,-2,-2,2,2,2 --splats 500k
+      mvgen convert room.ply chair.spz -o both.ply --crop -2,-2,-2,2,2,2 --splats 500k
     """
     from mvgen.core.io.models import find_model
     from mvgen.core.splats.files import holds_splats

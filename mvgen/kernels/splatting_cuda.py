@@ -67,6 +67,9 @@ def blend(
     means: Any, conics: Any, opacities: Any, colours: Any, starts: Any, entries: Any, out: Any, light: Any, last: Any
 ) -> None:
     """As `splatting_cpu.blend`."""
+    if not len(entries):
+        out[...], light[...] = 0, 1
+        return
     for group in _groups(colours.shape[1]):
         some = _like(out, (*light.shape, group.stop - group.start))
         _kernels(some.shape[2], _is_double(means)).blend[len(starts) - 1, THREADS](
@@ -80,6 +83,8 @@ def blend_gradient(
     of_out: Any, of_light: Any, total: Any,
 ) -> None:  # fmt: skip
     """As `splatting_cpu.blend_gradient`. What a channel adds does not depend on the others, so groups are summed."""
+    if not len(entries):
+        return
     for group in _groups(colours.shape[1]):
         some = _like(total, (len(total), 6 + group.stop - group.start))
         _kernels(some.shape[1] - 6, _is_double(means)).blend_gradient[len(starts) - 1, THREADS](
