@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_check
 
-Needs a CUDA GPU, numpy, numba and numba-cuda; of mvgen it imports the kernels alone. Exit code 1 when there is no GPU
-or a kernel disagrees.
+Needs a CUDA GPU, torch, numpy, numba and numba-cuda; of mvgen it imports the kernels alone. Exit code 1 when there is
+no GPU or a kernel disagrees.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels import patchmatch, raster_cpu
+from mvgen.kernels import patchmatch, raster_cpu, splatting_cpu
 
 RANGE = (0.25, 1.0)
 PIXEL = 0.008  # change of inverse depth that moves the picture by about one pixel
@@ -178,6 +178,48 @@ def compare_raster(cpu: Any, gpu: Any, width: int, height: int, times: int, side
     return rows
 
 
+def compare_splats(
+    cpu: Any, gpu: Any, width: int, height: int, times: int, count: int, channels: int = 3, kind: Any = np.float32
+) -> list[Row]:
+    """Rows for lists, pictures and gradients of random splats; cpu, gpu: the kernel modules."""
+    rng = np.random.default_rng(0)
+    means = rng.uniform(-0.1, 1.1, (count, 2)) * [width, height]
+    axes = np.exp(rng.normal(0, 0.6, (count, 2, 1))) * rng.normal(size=(count, 2, 2)) * (width * height / count) ** 0.5
+    spread = axes @ axes.transpose(0, 2, 1) + 0.3 * np.eye(2)
+    conics = np.linalg.inv(spread)[:, [0, 0, 1], [0, 1, 1]]
+    opacities = 1 / (1 + np.exp(-rng.normal(0, 2.5, count)))
+    far = np.sqrt(2 * np.log(np.maximum(255 * opacities, 1)))[:, None]
+    reach = far * np.sqrt(np.diagonal(spread, axis1=1, axis2=2))
+    flat = [a.astype(kind) for a in (means, conics, opacities, rng.random((count, channels)))]
+    order = np.flatnonzero((reach > 0).all(1)).astype(np.int32)
+    pull = rng.normal(size=(height, width, channels)).astype(kind)
+
+    def lists(k: Any) -> Any:
+        return tuple(np.asarray(a) for a in k.tile_lists(flat[0], reach.astype(kind), order, height, width))
+
+    def draw(k: Any) -> Any:
+        starts, entries = lists(k)
+        out, light = np.empty((height, width, channels), kind), np.empty((height, width), kind)
+        last = np.zeros((height, width), starts.dtype)
+        k.blend(*flat, starts, entries, out, light, last)
+        return out, light, last
+
+    def gradients(k: Any) -> Any:
+        starts, entries = lists(k)
+        _, light, last = seen
+        total = np.zeros((count, 6 + channels), kind)
+        k.blend_gradient(*flat, starts, entries, light, last.astype(starts.dtype), pull, pull[..., 0].copy(), total)
+        return (total,)
+
+    seen = draw(cpu)
+    rows, near = [], 1e-9 if kind is np.float64 else 1e-4
+    for name, run in (("tile lists", lists), ("splats", draw), ("splat gradients", gradients)):
+        one, two = (best_of(lambda k=k, run=run: run(k), times) for k in (cpu, gpu))
+        agree = min(float(np.isclose(a, b, rtol=10 * near, atol=near).mean()) for a, b in zip(one[1], two[1]))
+        rows.append(Row(name, f"{width}x{height}, {count} splats", one[0], two[0], agree, 0.999))
+    return rows
+
+
 def table(rows: list[Row]) -> str:
     head = f"{'kernel':<20}{'size':<26}{'CPU ms':>9}{'GPU ms':>9}{'faster':>9}{'agree':>9}"
     lines = [
@@ -189,9 +231,9 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    from mvgen.kernels import patchmatch_cuda, raster_cuda
+    from mvgen.kernels import patchmatch_cuda, raster_cuda, splatting_cuda
 
-    reason = patchmatch_cuda.why_not("cuda:0") or raster_cuda.why_not("cuda:0")
+    reason = next(filter(None, (k.why_not("cuda:0") for k in (patchmatch_cuda, raster_cuda, splatting_cuda))), None)
     if reason is not None:
         print(f"no CUDA GPU can be used: {reason}")
         return 1
@@ -200,6 +242,8 @@ def main() -> int:
     print(f"{cuda.get_current_device().name.decode()}; seconds are the best of some runs, transfers included")
     rows = [r for size in ((640, 480), (1024, 768)) for r in compare(patchmatch, patchmatch_cuda, *size, times=3)]
     rows += compare_raster(raster_cpu, raster_cuda, 512, 512, times=3)
+    for channels, kind in ((3, np.float32), (7, np.float32), (11, np.float32), (3, np.float64)):
+        rows += compare_splats(splatting_cpu, splatting_cuda, 640, 480, 3, 100_000, channels, kind)
     print(table(rows))
     return int(any(r.agree < r.needed for r in rows))
 

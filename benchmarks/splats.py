@@ -1,9 +1,12 @@
-"""Splats blended by the kernel, forward and backward, beside the same in vectorised torch, tile by tile.
+"""Splats drawn by the kernels, forward and backward, beside the same in vectorised torch, tile by tile; on a GPU beside
+gsplat, where that is installed.
 
     python -m benchmarks.splats [--splats 100000] [--size 640x480]
+    python -m benchmarks.splats --device cuda [--splats 1000000] [--size 1920x1080]
 
 Random splats that are spread over the picture, of a size at which about 15 are blended at a pixel. Seconds are the best
-of three runs; differences are those of the two pictures and of the gradients, relative to the gradients' length.
+of some runs, projection and colours included; differences are those of the two pictures and of the gradients, relative
+to the gradients' length.
 """
 
 from __future__ import annotations
@@ -12,29 +15,39 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.common import print_machine, print_table
-from mvgen.kernels import splatting
-from mvgen.kernels.splatting_cpu import DONE, LEAST, MOST, TILE, tile_lists
+from mvgen.kernels import splatting, splatting_gsplat
+from mvgen.kernels.splatting_cpu import tile_lists
+from mvgen.kernels.splatting_pixel import DONE, LEAST, MOST, TILE
 
-RUNS = 3
-Draw = Callable[[splatting.Flat, Tensor, int, int], tuple[Tensor, Tensor]]
+RUNS = {"cpu": 3, "cuda": 10}
+Draw = Callable[..., tuple[Tensor, Tensor]]  # as `splatting.draw`
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--splats", type=int, default=100_000)
-    parser.add_argument("--size", default="640x480", help="of the picture in pixels")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--splats", type=int, help="100000; 1000000 on a GPU")
+    parser.add_argument("--size", help="of the picture in pixels: 640x480; 1920x1080 on a GPU")
     options = parser.parse_args()
-    width, height = map(int, options.size.split("x"))
+    there = options.device == "cuda"
+    count = options.splats or (1_000_000 if there else 100_000)
+    width, height = map(int, (options.size or ("1920x1080" if there else "640x480")).split("x"))
     print_machine()
-    scene, pose, lens = make_scene(options.splats, width, height)
+    peers = [("torch, tile by tile", draw_tiles)]
+    if there:
+        reason = splatting_gsplat.why_not("cuda")
+        peers = [] if reason else [("gsplat", splatting_gsplat.draw)]
+        print(f"  no gsplat: {reason}" if reason else "", f"  on {torch.cuda.get_device_name()}")
+    scene, pose, lens = make_scene(count, width, height, options.device)
     rows, pictures, gradients = [], [], []
-    for name, draw in (("kernel", splatting.blend), ("torch, tile by tile", blend_tiles)):
+    for name, draw in [("kernel", splatting.draw), *peers]:
         forward, both, picture, gradient = measure(scene, pose, lens, height, width, draw)
         rows.append([name, forward, both])
         pictures.append(picture)
@@ -42,15 +55,17 @@ def main() -> int:
     ours = rows[0]
     rows = [[*row, row[1] / ours[1], row[2] / ours[2]] for row in rows]
     header = ["", "forward, s", "forward and backward, s", "forward / ours", "both / ours"]
-    deep = blended(scene, pose, lens, height, width)
-    print_table(f"{options.splats:,} splats, {width}x{height}, {deep:.1f} at a pixel", header, rows)
+    deep = "" if there else f", {blended(scene, pose, lens, height, width):.1f} at a pixel"
+    print_table(f"{count:,} splats, {width}x{height}{deep}", header, rows)
+    if not peers:
+        return 0
     apart = float((pictures[0] - pictures[1]).abs().max())
     off = max(float((a - b).norm() / b.norm()) for a, b in zip(*gradients))
     print(f"\n  pictures differ by {apart:.1e}, gradients by {off:.1e}")
     return 0
 
 
-def make_scene(count: int, width: int, height: int) -> tuple[list[Tensor], Tensor, Tensor]:
+def make_scene(count: int, width: int, height: int, device: str = "cpu") -> tuple[list[Tensor], Tensor, Tensor]:
     """Means, quaternions, log scales, logits and harmonics of degree 3, a pose and a lens."""
     random = np.random.default_rng(0)
     depth = random.uniform(3, 6, count)
@@ -65,48 +80,62 @@ def make_scene(count: int, width: int, height: int) -> tuple[list[Tensor], Tenso
         random.normal(0, 1.5, count),
         0.2 * random.normal(0, 1, (count, 16, 3)),
     )
-    pose = torch.eye(4)
+    pose = torch.eye(4, device=device)
     pose[2, 3] = 4
-    lens = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], dtype=torch.float32)
-    return [torch.tensor(v, dtype=torch.float32, requires_grad=True) for v in values], pose, lens
+    lens = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]], device=device)
+    scene = [torch.tensor(v, dtype=torch.float32, device=device, requires_grad=True) for v in values]
+    return scene, pose, lens
 
 
 def picture_of(
     scene: list[Tensor], pose: Tensor, lens: Tensor, height: int, width: int, draw: Draw
 ) -> tuple[Tensor, Tensor]:
     means, quaternions, scales, logits, harmonics = scene
-    flat = splatting.project(means, quaternions, scales, logits, pose, lens, height, width)
-    return draw(flat, splatting.harmonics_colours(harmonics, means, -pose[:3, :3].T @ pose[:3, 3]), height, width)
+    colours = splatting.harmonics_colours(harmonics, means, -pose[:3, :3].T @ pose[:3, 3])
+    return draw(means, quaternions, scales, logits, colours, pose, lens, height, width)
 
 
 def measure(
     scene: list[Tensor], pose: Tensor, lens: Tensor, height: int, width: int, draw: Draw
 ) -> tuple[float, float, Tensor, tuple[Tensor, ...]]:
     """Seconds forward, and forward and backward; the picture and the gradients of a random loss."""
-    weights = torch.randn(height, width, 3, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(height, width, 3, generator=torch.Generator().manual_seed(0)).to(pose.device)
     forward, both = [], []
-    for _ in range(RUNS):
-        start = time.perf_counter()
+    for _ in range(RUNS[pose.device.type]):
+        start = now(pose)
         with torch.no_grad():
             picture_of(scene, pose, lens, height, width, draw)
-        forward.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        forward.append(now(pose) - start)
+        start = now(pose)
         picture, _ = picture_of(scene, pose, lens, height, width, draw)
         gradients = torch.autograd.grad((picture * weights).sum(), scene)
-        both.append(time.perf_counter() - start)
+        both.append(now(pose) - start)
     return min(forward), min(both), picture.detach(), gradients
+
+
+def now(tensor: Tensor) -> float:
+    """Seconds, after all that its device has to do."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def blended(scene: list[Tensor], pose: Tensor, lens: Tensor, height: int, width: int) -> float:
     """Splats that are drawn at a pixel, on average."""
 
-    def draw(flat: splatting.Flat, colours: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        found: list[int] = []
-        blend_tiles(flat, colours, height, width, found)
-        return torch.tensor(sum(found) / (height * width)), colours
-
+    found: list[int] = []
     with torch.no_grad():
-        return float(picture_of(scene, pose, lens, height, width, draw)[0])
+        picture_of(scene, pose, lens, height, width, partial(draw_tiles, counts=found))
+    return sum(found) / (height * width)
+
+
+def draw_tiles(
+    means: Tensor, quaternions: Tensor, scales: Tensor, logits: Tensor, colours: Tensor, pose: Tensor, lens: Tensor,
+    height: int, width: int, counts: list[int] | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """As `splatting.draw`, without the kernels."""
+    flat = splatting.project(means, quaternions, scales, logits, pose, lens, height, width)
+    return blend_tiles(flat, colours, height, width, counts)
 
 
 def blend_tiles(

@@ -16,7 +16,16 @@ SHELL_ONLY = {"typer", "click", "rich", "tqdm"}
 HEAVY = {"numpy", "scipy", "torch", "numba", "cv2", "PIL", "trimesh", "pycolmap", "pymeshlab", "imageio", "xatlas"}
 LAZY_EVERYWHERE = {"torch", "diffusers", "transformers", "pycolmap", "pymeshlab", "viser"}
 # a module so named imports torch as it is loaded, and is itself imported only where it is used
-TORCH_MODULES = {"network", "flexicubes", "raster", "raster_reference", "splatting", "splatting_reference"}
+TORCH_MODULES = {
+    "network",
+    "flexicubes",
+    "raster",
+    "raster_reference",
+    "splatting",
+    "splatting_cuda",
+    "splatting_gsplat",
+    "splatting_reference",
+}
 TORCH_FOLDERS = {("core", "splats", "fit")}
 SHARED_BY_COMMANDS = {"mvgen.commands", "mvgen.commands.job", "mvgen.commands.options", "mvgen.commands.settings"}
 

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import BadValue, Format, Output
+from mvgen.commands.options import BadValue, Corners, Crop, Format, Output, parse_count
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
     from mvgen.core.camera import Similarity
     from mvgen.core.geometry import Mesh, PointCloud
     from mvgen.core.io.model import Model
+    from mvgen.core.splats.model import Frame, Splats
 
 Unit = Literal["um", "mm", "cm", "m", "in", "ft"]
 Up = Literal["x", "y", "z", "-x", "-y", "-z"]
 SCENES = ("scene", "colmap", "colmap-text", "nerfstudio", "bundler", "opensfm")
+ORIGIN = (0.0, 0.0, 0.0)
 FILES = {"nerfstudio": ".json", "opensfm": ".json", "bundler": ".out"}
 
 
@@ -36,7 +38,7 @@ def parse_turn(text: Any) -> tuple[str, float]:
     return axis.lower(), angle
 
 
-def parse_shift(text: Any) -> tuple[float, float, float]:
+def parse_three(text: Any) -> tuple[float, float, float]:
     """``0,0,1.5``. Raises typer.BadParameter."""
     if isinstance(text, tuple):
         return text
@@ -45,24 +47,24 @@ def parse_shift(text: Any) -> tuple[float, float, float]:
     except ValueError:
         x = y = z = float("nan")
     if not max(map(abs, (x, y, z))) < 1e30 or x != x:
-        raise BadValue(f"{text} is not a shift; write it as 0,0,1.5")
+        raise BadValue(f"{text} is not three numbers; write them as 0,0,1.5")
     return x, y, z
 
 
 def convert(
     job: Job,
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="INPUT",
-            help="GLB, glTF, PLY, OBJ, STL, OFF, 3MF or XYZ; splats; a scene or COLMAP folder, transforms.json, "
-            "reconstruction.json or bundle.out; - is standard input.",
+            metavar="INPUT...",
+            help="GLB, glTF, PLY, OBJ, STL, OFF, 3MF or XYZ; splats, of which several are joined; a scene or COLMAP "
+            "folder, transforms.json, reconstruction.json or bundle.out; - is standard input.",
         ),
     ],
     output: Output,
     to: Annotated[
-        Literal["scene", "colmap", "colmap-text", "nerfstudio", "bundler", "opensfm"] | None,
-        typer.Option(help="Format of cameras, where the name of the output does not tell it."),
+        Literal["scene", "colmap", "colmap-text", "nerfstudio", "bundler", "opensfm", "splats", "points"] | None,
+        typer.Option(help="What to write, where the name of the output does not tell it."),
     ] = None,
     images: Annotated[
         str | None,
@@ -86,8 +88,28 @@ def convert(
         list[Any] | None,
         typer.Option(parser=parse_turn, metavar="AXIS:DEGREES", help="Then turn it; may be given several times."),
     ] = None,
+    about: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_three, metavar="X,Y,Z", help="The place that --scale and --rotate keep.", show_default="0,0,0"
+        ),
+    ] = None,
     translate: Annotated[
-        Any, typer.Option(parser=parse_shift, metavar="X,Y,Z", help="Then move it.", show_default="0,0,0")
+        Any, typer.Option(parser=parse_three, metavar="X,Y,Z", help="Then move it.", show_default="0,0,0")
+    ] = None,
+    crop: Crop = None,
+    splats: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_count,
+            metavar="N",
+            help="Most splats: those that show most are kept.",
+            show_default="as many as there are",
+        ),
+    ] = None,
+    degree: Annotated[
+        int | None,
+        typer.Option(min=0, max=3, help="Of the spherical harmonics of splats.", show_default="the input's"),
     ] = None,
     texture: Annotated[
         Literal["png", "jpg"], typer.Option(help="Pictures in the output: exact, or smaller (quality 92).")
@@ -104,26 +126,39 @@ def convert(
       mvgen convert part.3mf -o part.glb --to-units m --to-up y
       mvgen convert scene.glb -o scene.obj
       mvgen convert sparse/0 -o transforms.json
-      mvgen convert reconstruction.json -o colmap/ --to colmap
+      mvgen convert room.ply chair.spz -o both.ply --crop -2,-2,-2,2,2,2 --splats 500k
     """
     from mvgen.core.io.models import find_model
     from mvgen.core.splats.files import holds_splats
 
-    _check_output(job, output, to, format)
-    path = job.read(source, "mesh, points, splats or cameras", folder=True)
-    change = _Change(from_units, to_units, from_up, to_up, scale, tuple(rotate or ()), translate or (0.0, 0.0, 0.0))
+    cameras = to if to in SCENES else None
+    _check_output(job, output, cameras, format)
+    paths = [job.read(source, "mesh, points, splats or cameras", folder=True) for source in sources]
+    change = _Change(
+        from_units, to_units, from_up, to_up, scale, tuple(rotate or ()), about or ORIGIN, translate or ORIGIN
+    )
     pictures = None if images is None else job.read(images, "folder of pictures", folder=True)
-    if to is None and holds_splats(path):
-        return _convert_splats(job, path, output, format, change)
+    held = [holds_splats(path) for path in paths]
+    if cameras is None and (all(held) or to == "splats" or (to is None and _splats_alone(output, format))):
+        return _convert_splats(job, paths, output, to, format, change, crop, degree, splats)
+    if len(paths) > 1:
+        raise UsageError(f"{output}: only splats are joined, and not all inputs are", "give one input, or --to splats")
+    if splats is not None or degree is not None:
+        raise UsageError("--splats and --degree are for splats", "leave them out, or write --to splats")
+    path = paths[0]
     if path.is_dir() or (find_model(path) is not None and not _is_shape(path)):
-        return _convert_model(job, path, output, to, format, pictures, approximate, change)
-    if to is not None:
-        raise UsageError(f"{source}: is no file of cameras, so that it cannot be written --to {to}", "leave --to out")
-    return _convert_shape(job, path, output, format, None if texture == "png" else 92, change)
+        if crop is not None:
+            raise UsageError("--crop is for meshes, points and splats", "leave it out")
+        return _convert_model(job, path, output, cameras, format, pictures, approximate, change)
+    if cameras is not None:
+        raise UsageError(
+            f"{sources[0]}: is no file of cameras, so that it cannot be written --to {to}", "leave --to out"
+        )
+    return _convert_shape(job, path, output, to, format, None if texture == "png" else 92, change, crop)
 
 
 class _Change:
-    """What is done to lengths and places: units, up axis, then scale, turns, shift."""
+    """What is done to lengths and places: units, up axis, then scale and turns about a place, shift."""
 
     def __init__(
         self,
@@ -133,17 +168,17 @@ class _Change:
         to_up: str | None,
         scale: float,
         turns: tuple[tuple[str, float], ...],
+        about: tuple[float, float, float],
         shift: tuple[float, float, float],
     ):
         self.from_units, self.to_units, self.from_up, self.to_up = from_units, to_units, from_up, to_up
-        self.scale, self.turns, self.shift = scale, turns, shift
+        self.scale, self.turns, self.about, self.shift = scale, turns, about, shift
 
     def similarity(self, units: str | None, up: str | None) -> Similarity:
         """The whole change; ``units`` and ``up`` are those that the input states. Raises UsageError."""
         import numpy as np
 
-        from mvgen.core.camera import Similarity
-        from mvgen.core.units import scaled, turn, unit_scale, up_rotation
+        from mvgen.core.units import moved, scaled, turn, unit_scale, up_rotation
 
         units, up = self.from_units or units, self.from_up or up
         if self.to_units is not None and units is None:
@@ -155,10 +190,11 @@ class _Change:
             out = scaled(unit_scale(units, self.to_units))
         if self.to_up is not None and up is not None:
             out = scaled(1.0, up_rotation(up, self.to_up)).after(out)
-        out = scaled(self.scale).after(out)
+        about = np.array(self.about)
+        out = scaled(self.scale).after(moved(-about)).after(out)
         for axis, degrees in self.turns:
             out = scaled(1.0, turn(axis, degrees)).after(out)
-        return Similarity(1.0, np.eye(3), np.array(self.shift)).after(out)
+        return moved(about + self.shift).after(out)
 
 
 def _is_shape(path: Path) -> bool:
@@ -171,6 +207,13 @@ def _is_shape(path: Path) -> bool:
 
 def _suffix(output: str, format: str | None) -> str:
     return f".{format.lstrip('.').lower()}" if format else Path(output).suffix.lower()
+
+
+def _splats_alone(output: str, format: str | None) -> bool:
+    """Whether the output's format holds splats and nothing else."""
+    from mvgen.core.splats.files import written_format
+
+    return written_format(f".{format}" if format else output) not in (None, ".ply")
 
 
 def _check_output(job: Job, output: str, to: str | None, format: str | None) -> None:
@@ -194,8 +237,16 @@ def _is_folder(output: str, to: str | None, format: str | None) -> bool:
 
 
 def _convert_shape(
-    job: Job, path: Path, output: str, format: str | None, quality: int | None, change: _Change
+    job: Job,
+    path: Path,
+    output: str,
+    to: str | None,
+    format: str | None,
+    quality: int | None,
+    change: _Change,
+    crop: Corners | None,
 ) -> Report:
+    from mvgen.core.box import Box, cropped
     from mvgen.core.geometry import Mesh
     from mvgen.core.io.meshes import MESH_FORMATS, POINT_FORMATS, load_any, not_kept, save_mesh, save_points
 
@@ -209,8 +260,11 @@ def _convert_shape(
     shape = load_any(path, job.progress.warn)
     stated = _stated(shape, path)
     shape, units = _changed(job, shape, stated, change, suffix)
-    if isinstance(shape, Mesh) and suffix not in MESH_FORMATS:
-        job.progress.warn(f"{output}: a {suffix} file has no faces; the vertices are written as points")
+    if crop is not None:
+        shape = cropped(shape, Box(*crop), str(path))
+    if isinstance(shape, Mesh) and (suffix not in MESH_FORMATS or to == "points"):
+        if to != "points":
+            job.progress.warn(f"{output}: a {suffix} file has no faces; the vertices are written as points")
         shape = _vertices(shape)
     if not isinstance(shape, Mesh) and suffix not in POINT_FORMATS:
         raise UsageError(
@@ -270,7 +324,7 @@ def _changed(
     if "units" in shape.metadata or change.to_units or change.from_units:
         metadata["units"] = units
     if change.to_up is not None:
-        metadata["up"] = change.to_up.upper() if change.to_up.startswith("-") else f"+{change.to_up.upper()}"
+        metadata["up"] = _up_name(change.to_up)
     if not _is_identity(moved):
         shape = shape.moved(moved)
         _move_record(metadata, moved)
@@ -280,6 +334,11 @@ def _changed(
     if suffix == ".3mf" and units is None:
         job.progress.warn("no units are known: 3MF is written as millimetres; --from-units says what they are")
     return replace(shape, metadata=metadata), units
+
+
+def _up_name(axis: str) -> str:
+    """An up axis as metadata write it: ``+Z``."""
+    return axis.upper() if axis.startswith("-") else f"+{axis.upper()}"
 
 
 def _is_identity(moved: Similarity) -> bool:
@@ -300,45 +359,94 @@ def _move_record(metadata: dict[str, Any], moved: Similarity) -> None:
 # ---------------------------------------------------------------- splats
 
 
-def _convert_splats(job: Job, path: Path, output: str, format: str | None, change: _Change) -> Report:
-    """Splats to splats; to other formats, their centres with base colours as points."""
-    from mvgen.core.io.meshes import POINT_FORMATS, save_points
-    from mvgen.core.splats.files import (
-        WRITE_FORMATS,
-        WRITTEN_FRAMES,
-        load_splats,
-        not_kept,
-        save_splats,
-        written_format,
-    )
-    from mvgen.core.splats.model import UP
+def _convert_splats(
+    job: Job,
+    paths: list[Path],
+    output: str,
+    to: str | None,
+    format: str | None,
+    change: _Change,
+    crop: Corners | None,
+    degree: int | None,
+    most: int | None,
+) -> Report:
+    """Splats and points to splats; to other formats, their centres with base colours as points."""
+    from dataclasses import replace
 
-    kind = written_format(f".{format}" if format else output)
+    from mvgen.core.box import Box, cropped
+    from mvgen.core.io.meshes import POINT_FORMATS, save_points
+    from mvgen.core.splats.files import WRITE_FORMATS, WRITTEN_FRAMES, not_kept, save_splats, written_format
+    from mvgen.core.splats.model import UP, merged
+    from mvgen.core.splats.prune import pruned
+
+    kind = None if to == "points" else written_format(f".{format}" if format else output)
     suffix = kind or _suffix(output, format)
-    if kind is None and suffix not in POINT_FORMATS:
+    if kind is None and (suffix not in POINT_FORMATS or to == "splats"):
         raise UsageError(
             f"{output}: splats cannot be written as {suffix or 'a folder'}",
-            "use " + ", ".join(dict.fromkeys((*WRITE_FORMATS, *POINT_FORMATS))),
+            "use " + ", ".join(dict.fromkeys((*WRITE_FORMATS, *(() if to == "splats" else POINT_FORMATS)))),
         )
+    if most == 0:
+        raise UsageError("--splats 0 would leave nothing", "leave --splats out")
     job.progress.stage("read")
     # changes are those of the numbers that are written, so that the target's axes come first
     frame = WRITTEN_FRAMES.get(suffix, "rub" if suffix == ".glb" else None)
-    splats = load_splats(path, job.progress.warn, frame)
-    moved = change.similarity(splats.metadata.get("units"), UP[splats.frame])
-    if not _is_identity(moved):
-        splats = splats.moved(moved)
+    splats = merged([_as_splats(job, path, frame) for path in paths])
+    splats = _moved_splats(splats, change)
+    if crop is not None:
+        splats = cropped(splats, Box(*crop), ", ".join(map(str, paths)))
+    if degree is not None:
+        splats = splats.with_degree(degree)
+    if most is not None:
+        splats = pruned(splats, most, job.progress)
     data = {"format": suffix.lstrip("."), "bounds": splats.bounds, "degree": splats.degree}
+    job.progress.stage("write")
     if kind is None:
-        job.progress.warn(
-            f"{output}: a {suffix} file has no splats; their centres and base colours are written as points"
-        )
-        job.write(output, lambda draft: save_points(splats.points(), draft), format)
+        if to != "points":
+            job.progress.warn(
+                f"{output}: a {suffix} file has no splats; their centres and base colours are written as points"
+            )
+        points = splats.points()
+        points = replace(points, metadata={**points.metadata, "up": _up_name(change.to_up or UP[splats.frame])})
+        job.write(output, lambda draft: save_points(points, draft), format)
         return Report({**data, "kind": "points", "points": len(splats)}, (f"{output}: {len(splats)} points",))
     for text in not_kept(splats, kind):
         job.progress.warn(f"{output}: {text}")
-    job.progress.stage("write")
     job.write(output, lambda draft: save_splats(splats, draft, kind), format)
     return Report({**data, "kind": "splats", "splats": len(splats)}, (f"{output}: {len(splats)} splats",))
+
+
+def _as_splats(job: Job, path: Path, frame: Frame | None) -> Splats:
+    """The splats of a file, or round ones in place of its points."""
+    from mvgen.core.geometry import Mesh
+    from mvgen.core.io.meshes import load_any
+    from mvgen.core.splats.files import holds_splats, load_splats
+    from mvgen.core.splats.model import UP
+    from mvgen.core.splats.points import splats_of_points
+
+    if path.is_dir() or holds_splats(path):
+        return load_splats(path, job.progress.warn, frame)
+    shape = load_any(path, job.progress.warn)
+    if isinstance(shape, Mesh):
+        raise UsageError(f"{path}: holds a mesh; splats are made of points", "write its vertices with --to points")
+    up = _stated(shape, path)[1]
+    own: Frame = next((name for name, axis in UP.items() if axis == up), frame or "rdf")
+    splats = splats_of_points(shape, own)
+    return splats if frame is None else splats.in_frame(frame)
+
+
+def _moved_splats(splats: Splats, change: _Change) -> Splats:
+    """Splats after a change, and the units that their file states made true."""
+    from dataclasses import replace
+
+    from mvgen.core.splats.model import UP
+
+    units = splats.metadata.get("units")
+    moved = change.similarity(units, UP[splats.frame])
+    if not _is_identity(moved):
+        splats = splats.moved(moved)
+    now = change.to_units or change.from_units or units
+    return splats if now == units else replace(splats, metadata={**splats.metadata, "units": now})
 
 
 # ---------------------------------------------------------------- cameras

@@ -67,9 +67,41 @@ class BadValue(typer.BadParameter, ValueError):
     """A value that does not follow the little language of its option."""
 
 
+class Corners(NamedTuple):
+    """The lowest and the highest corner of a box."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    def __str__(self) -> str:
+        return ",".join(f"{v:g}" for v in (*self.low, *self.high))
+
+
+def parse_box(text: str | Corners) -> Corners:
+    """``-1,0,-1,1,2,inf``: lowest x, y, z, then highest, which may be infinite. Raises typer.BadParameter."""
+    if isinstance(text, Corners):
+        return text
+    try:
+        numbers = [float(word) for word in text.split(",")]
+        low, high = (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5])
+        if len(numbers) == 6 and all(a <= b for a, b in zip(low, high)):
+            return Corners(low, high)
+    except (ValueError, IndexError):
+        pass
+    raise BadValue(f"{text} is not a box; write its lowest and its highest corner as -1,0,-1,1,2,1 (inf: no end)")
+
+
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Format where the extension cannot tell, such as glb.")
+]
+Crop = Annotated[
+    Corners | None,
+    typer.Option(
+        parser=parse_box,
+        metavar="X,Y,Z,X,Y,Z",
+        help="Keep what lies between two corners, the lowest and the highest; inf and -inf leave a side open.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

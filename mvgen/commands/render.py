@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import WHITE, Colour, Format, Output, Size, parse_colour, parse_size
+from mvgen.commands.options import WHITE, Colour, Crop, Format, Output, Size, parse_colour, parse_size
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
     from mvgen.core.camera import Camera
     from mvgen.core.render.frames import Look
     from mvgen.core.render.orbit import Shape
+    from mvgen.core.render.splats import Painter
+    from mvgen.core.splats.model import Splats
 
+DEVICES = ("cpu", "cuda")  # for splats
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".mp4", ".gif")
 ORBITS = {"picture": 1, "numbers": 1, "folder": 36, ".gif": 36, ".mp4": 72}  # views, where nothing else is asked for
@@ -67,6 +70,14 @@ def render(
     azimuth: Annotated[
         float, typer.Option(metavar="DEGREES", help="Where an orbit begins: 0 is in front, 90 to the right.")
     ] = 30.0,
+    crop: Crop = None,
+    antialiased: Annotated[
+        bool | None,
+        typer.Option(help="Whether splats were made for an antialiased renderer.", show_default="what the file says"),
+    ] = None,
+    renderer: Annotated[
+        Literal["mvgen", "gsplat"], typer.Option(help="What draws splats: mvgen, or gsplat where it is installed.")
+    ] = "mvgen",
     format: Format = None,
 ) -> Report:
     """Pictures or a film of a mesh, points or splats.
@@ -80,12 +91,13 @@ def render(
       mvgen render scene.glb -o turn.mp4 --background white
       mvgen render scene.glb -o frames/ --cameras scene/ --what depth
     """
+    from mvgen.core.box import Box, cropped
     from mvgen.core.io.cameras import read_cameras
     from mvgen.core.io.meshes import load_any
     from mvgen.core.render.frames import Look, fit_camera
     from mvgen.core.render.orbit import orbit_cameras, robust_points, up_of
     from mvgen.core.splats.files import holds_splats, load_splats
-    from mvgen.core.splats.model import UP
+    from mvgen.core.splats.model import UP, Splats
 
     kind = _kind(output, format)
     if cameras is not None and orbit is not None:
@@ -99,6 +111,8 @@ def render(
     else:
         loaded = load_any(job.read(path, "mesh, point or splat file"), job.progress.warn)
         up = up_of(loaded.metadata)
+    if crop is not None:
+        loaded = cropped(loaded, Box(*crop), str(path))
     if cameras is None:
         count = orbit or ORBITS[kind]
         size = size or (Size(480, 360) if kind == "picture" and count > 1 else Size(960, 720))
@@ -108,11 +122,22 @@ def render(
         views = found if size is None else [fit_camera(c, size) for c in found]
     opaque = kind in FILMS or _suffix(output, format) in (".jpg", ".jpeg")
     look = Look(what, WHITE if background is None and opaque else background)
-    _write(job, kind, output, format, loaded, views, look)
+    drawer = _painter(job, loaded, antialiased, renderer) if isinstance(loaded, Splats) else None
+    _write(job, kind, output, format, loaded, views, look, drawer)
     return Report(
         data={"what": what, "views": len(views), "size": [views[0].width, views[0].height]},
         lines=(f"{output}: {len(views)} view{'s' * (len(views) > 1)} of {views[0].width} x {views[0].height}",),
     )
+
+
+def _painter(job: Job, splats: Splats, antialiased: bool | None, renderer: Literal["mvgen", "gsplat"]) -> Painter:
+    from dataclasses import replace
+
+    from mvgen.core.render.splats import painter
+
+    if antialiased is not None:
+        splats = replace(splats, metadata={**splats.metadata, "antialiased": antialiased})
+    return painter(splats, job.device, renderer, job.progress)
 
 
 def _suffix(output: str, format: str | None) -> str:
@@ -149,6 +174,7 @@ def _write(
     shape: Shape,
     cameras: list[Camera],
     look: Look,
+    drawer: Painter | None,
 ) -> None:
     from mvgen.core.io.images import encode_image
     from mvgen.core.io.video import write_video
@@ -157,18 +183,18 @@ def _write(
 
     def folder(draft: Path) -> None:
         names = f.frame_names(cameras)
-        for name, frame in zip(names, f.frames(shape, cameras, look, job.progress)):
+        for name, frame in zip(names, f.frames(shape, cameras, look, job.progress, drawer)):
             (draft / f"{name}.png").write_bytes(encode_image(frame, ".png"))
 
     def picture(draft: Path) -> None:
-        tiles = list(f.frames(shape, cameras, look, job.progress))
+        tiles = list(f.frames(shape, cameras, look, job.progress, drawer))
         draft.write_bytes(encode_image(tiles[0] if len(tiles) == 1 else sheet(tiles), draft.suffix))
 
     def numbers(draft: Path) -> None:
-        f.save_buffers(next(f.buffers(shape, cameras, job.progress)), cameras[0], draft)
+        f.save_buffers(next(f.buffers(shape, cameras, job.progress, drawer)), cameras[0], draft)
 
     def film(draft: Path) -> None:
-        write_video(f.frames(shape, f.same_size(cameras), look, job.progress), draft)
+        write_video(f.frames(shape, f.same_size(cameras), look, job.progress, drawer), draft)
 
     if kind == "folder":
         job.write_folder(output, folder)

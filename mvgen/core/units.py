@@ -51,3 +51,8 @@ def turn(axis_name: str, degrees: float) -> NDArray[np.float64]:
 def scaled(scale: float, rotation: NDArray[np.float64] | None = None) -> Similarity:
     """A similarity without translation."""
     return Similarity(scale, np.eye(3) if rotation is None else rotation, np.zeros(3))
+
+
+def moved(shift: NDArray[np.floating]) -> Similarity:
+    """A similarity that moves by a shift [3] alone."""
+    return Similarity(1.0, np.eye(3), np.asarray(shift, np.float64))

@@ -6,8 +6,10 @@ rendering", 2023; Zwicker et al., "EWA splatting", 2002).
     picture, light = blend(flat, colours, height, width)
     picture = picture + light[..., None] * background
 
-What is per splat is torch and differentiates itself; what is per pixel is a kernel, and `splatting_reference` says the
-same plainly. Cameras are OpenCV's, pixel centres at +0.5. float32 and float64 are taken.
+What is per splat is torch and differentiates itself; what is per pixel is a kernel, of the CPU or of CUDA as the
+tensors are, and `splatting_reference` says the same plainly. Cameras are OpenCV's, pixel centres at +0.5. float32 and
+float64 are taken. On the CPU results and gradients are the same for any number of threads; on CUDA gradients are summed
+in any order, and kernels run in the default stream.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mvgen.kernels.splatting_cpu import LEAST
+from mvgen.kernels.splatting_pixel import LEAST
 
 LOW_PASS = 0.3  # square pixels by which every splat is widened
 NEAR = 0.01  # units of length in front of the camera: what is nearer is not drawn
@@ -79,22 +80,24 @@ def project(
     limit_x, limit_y = WIDE * 0.5 * width / fx, WIDE * 0.5 * height / fy
     x = torch.minimum(torch.maximum(x, -limit_x), limit_x)
     y = torch.minimum(torch.maximum(y, -limit_y), limit_y)
-    a, b, c, along_x, along_y = _covariances(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
-    raw = a * c - b * b
+    one, other, deep = _axes(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
+    a, b, c = (one * one).sum(1), (one * other).sum(1), (other * other).sum(1)
+    raw = torch.linalg.cross(one, other).square().sum(1)  # a c - b b, without its loss of digits
+    area = raw + LOW_PASS * (a + c) + LOW_PASS**2
     a, c = a + LOW_PASS, c + LOW_PASS
-    area = a * c - b * b
     opacity = torch.sigmoid(logits)
     if antialiased:
-        opacity = opacity * torch.sqrt(torch.clamp(raw / area, min=0))
+        opacity = opacity * torch.sqrt(torch.clamp(raw / area, min=1e-12))
     drawn = front & (area > 0) & (opacity > LEAST) & torch.isfinite(area)
     with torch.no_grad():
-        deep = torch.sqrt(2 * torch.log(torch.clamp(opacity / LEAST, min=1)))
-        reach = deep[:, None] * torch.sqrt(torch.clamp(torch.stack([a, c], 1), min=0))
+        far = torch.sqrt(2 * torch.log(torch.clamp(opacity / LEAST, min=1)))
+        reach = far[:, None] * torch.sqrt(torch.clamp(torch.stack([a, c], 1), min=0))
         reach = torch.where(drawn[:, None], reach, -1.0)
     safe = torch.where(drawn, area, 1.0)
     conics = torch.stack([c / safe, -b / safe, a / safe], 1)
-    slopes = torch.stack([conics[:, 0] * along_x + conics[:, 1] * along_y,
-                          conics[:, 1] * along_x + conics[:, 2] * along_y], 1)  # fmt: skip
+    with_x, with_y = (one * deep).sum(1), (other * deep).sum(1)
+    rise = conics[:, 0] * with_x + conics[:, 1] * with_y
+    slopes = torch.stack([rise, conics[:, 1] * with_x + conics[:, 2] * with_y], 1)
     return Flat(flat, conics, opacity, depth, slopes, reach)
 
 
@@ -111,6 +114,25 @@ def blended_depth(mixed: Tensor) -> Tensor:
     x = torch.arange(width, device=mixed.device, dtype=mixed.dtype) + (0.5 - width / 2)
     y = torch.arange(height, device=mixed.device, dtype=mixed.dtype) + (0.5 - height / 2)
     return mixed[..., 0] + mixed[..., 1] * x + mixed[..., 2] * y[:, None]
+
+
+def draw(
+    means: Tensor,
+    quaternions: Tensor,
+    log_scales: Tensor,
+    logits: Tensor,
+    colours: Tensor,
+    world_to_camera: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    antialiased: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`project` and `blend` at once: colours [N, C] seen by a camera, [H, W, C], and the light that is left, [H, W]."""
+    flat = project(
+        means, quaternions, log_scales, logits, world_to_camera, intrinsics, height, width, antialiased
+    )  # fmt: skip
+    return blend(flat, colours, height, width)
 
 
 def blend(flat: Flat, colours: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -164,18 +186,15 @@ def rotations(quaternions: Tensor) -> Tensor:
     return torch.stack(rows, 1).reshape(-1, 3, 3)
 
 
-def _covariances(
+def _axes(
     quaternions: Tensor, log_scales: Tensor, turn: Tensor, x: Tensor, y: Tensor, z: Tensor, fx: Tensor, fy: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """xx, xy and yy [N] in square pixels, and xz and yz [N] with the depth, by the slope of the projection at x, y
-    (with z = 1) and the depth z."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the three axes of splats span along x and y of the picture, in pixels, and in depth, [N, 3] each: their
+    products are the covariance. By the slope of the projection at x, y (with z = 1) and the depth z."""
     slope = torch.stack([fx / z, fy / z], 1)[..., None] * (turn[:2] - torch.stack([x, y], 1)[..., None] * turn[2])
     own = rotations(quaternions) * torch.exp(log_scales)[:, None]
-    axes, deep = slope @ own, turn[2] @ own
-    one, other = axes[:, 0], axes[:, 1]
-    products = ((one, one), (one, other), (other, other), (one, deep), (other, deep))
-    a, b, c, along_x, along_y = ((p * q).sum(1) for p, q in products)
-    return a, b, c, along_x, along_y
+    axes = slope @ own
+    return axes[:, 0], axes[:, 1], turn[2] @ own
 
 
 class _Blend(torch.autograd.Function):
@@ -184,29 +203,39 @@ class _Blend(torch.autograd.Function):
         ctx: Any, means: Tensor, conics: Tensor, opacities: Tensor, colours: Tensor, depths: Tensor, reach: Tensor,
         height: int, width: int,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        from mvgen.kernels import splatting_cpu as cpu
-
+        kernels = _kernels(means)
         order = torch.argsort(depths.float(), stable=True)
         order = order[(reach[order] > 0).all(1)].to(torch.int32)
-        places, shapes, solid, paint = (_plain(t) for t in (means, conics, opacities, colours))
-        starts, entries = cpu.tile_lists(places, _plain(reach), order.numpy(), height, width)
-        out = np.empty((height, width, paint.shape[1]), places.dtype)
-        light = np.empty((height, width), places.dtype)
-        last = cpu.blend(places, shapes, solid, paint, starts, entries, out, light)
-        ctx.kept = places, shapes, solid, paint, starts, entries, light, last
-        return torch.from_numpy(out), torch.from_numpy(light.copy())
+        lists = kernels.tile_lists(*_arrays(means, reach, order), height, width)
+        starts, entries = (torch.as_tensor(a) for a in lists)
+        given = [t.detach().contiguous() for t in (means, conics, opacities, colours)]
+        out, light = means.new_empty((height, width, colours.shape[1])), means.new_empty((height, width))
+        last = torch.zeros((height, width), dtype=starts.dtype, device=means.device)
+        kernels.blend(*_arrays(*given, starts, entries, out, light, last))
+        ctx.save_for_backward(*given, starts, entries, light, last)
+        return out, light
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        from mvgen.kernels import splatting_cpu as cpu
-
-        places, shapes, solid, paint, starts, entries, light, last = ctx.kept
-        of_out, of_light = (_plain(g) for g in gradients)
-        found = torch.from_numpy(
-            cpu.blend_gradient(places, shapes, solid, paint, starts, entries, light, last, of_out, of_light)
-        )
+        saved = ctx.saved_tensors
+        found = saved[0].new_zeros((len(saved[0]), 6 + saved[3].shape[1]))
+        _kernels(found).blend_gradient(*_arrays(*saved, *gradients, found))
         return found[:, :2], found[:, 2:5], found[:, 5], found[:, 6:], None, None, None, None
 
 
-def _plain(tensor: Tensor) -> Any:
-    return tensor.detach().contiguous().numpy()
+def _kernels(tensor: Tensor) -> Any:
+    """The kernels for the device of a tensor."""
+    if tensor.is_cuda:
+        from mvgen.kernels import splatting_cuda
+
+        splatting_cuda.select(str(tensor.device))
+        return splatting_cuda
+    from mvgen.kernels import splatting_cpu
+
+    return splatting_cpu
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    """The tensors' memory as the kernels take it, without copies where it lies in order."""
+    whole = [t.detach().contiguous() for t in tensors]
+    return [t if t.is_cuda else t.numpy() for t in whole]

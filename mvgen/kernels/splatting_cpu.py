@@ -15,12 +15,8 @@ from numba import get_num_threads
 from numpy.typing import NDArray
 
 from mvgen.kernels.jit import inner_kernel, serial_kernel
+from mvgen.kernels.splatting_pixel import DONE, HALF, LEAST, MOST, TILE, opacity_at, shape_gradient
 
-TILE = 16  # pixels a side
-LEAST = 1 / 255  # of a splat's opacity at a pixel: less is not drawn
-MOST = 0.99  # of a splat's opacity at a pixel
-DONE = 1e-4  # of the light behind: less is not worth going on
-HALF = np.float32(0.5)  # float32, so that it does not turn other numbers into float64
 PARTS = 64  # into which the tiles are dealt out
 
 Array = NDArray[Any]
@@ -49,15 +45,14 @@ def blend(
     entries: Array,
     out: Array,
     light: Array,
-) -> Array:
-    """Fill out [H, W, C] with the sum of colours, and light [H, W] with what is left of what lies behind.
+    last: Array,
+) -> None:
+    """Fill out [H, W, C] with the sum of colours, light [H, W] with what is left of what lies behind, and last [H, W],
+    zeros, with one past the last entry that was drawn.
 
-    Returns last [H, W] int64: for each pixel, one past the last entry that was drawn. Cost: about 15 operations and an
-    exponential per splat and pixel that it reaches.
+    Cost: about 15 operations and an exponential per splat and pixel that it reaches.
     """
-    last = np.zeros(light.shape, np.int64)
     _in_parallel(blend_tiles, means, conics, opacities, colours, starts, entries, out, light, last)
-    return last
 
 
 def blend_gradient(
@@ -71,15 +66,15 @@ def blend_gradient(
     last: Array,
     of_out: Array,
     of_light: Array,
-) -> Array:
-    """[N, 6 + C]: the gradients of means (2), conics (3), opacities (1) and colours, from those of out and light."""
+    total: Array,
+) -> None:
+    """Fill total [N, 6 + C], zeros, with the gradients of means (2), conics (3), opacities (1) and colours, from those
+    of out and light."""
     each = np.zeros((len(entries), 6 + colours.shape[1]), means.dtype)
     _in_parallel(
         gradient_tiles, means, conics, opacities, colours, starts, entries, light, last, of_out, of_light, each
     )  # fmt: skip
-    total = np.zeros((len(means), each.shape[1]), means.dtype)
     add_entries(entries, each, total)
-    return total
 
 
 def _in_parallel(kernel: Any, *arguments: Any) -> None:
@@ -160,12 +155,8 @@ def blend_tiles(part, means, conics, opacities, colours, starts, entries, out, l
                 for x in range(first, end):
                     if light[y, x] < 0:  # done; negative until the tile is
                         continue
-                    dx = x + HALF - means[i, 0]
-                    power = HALF * (a * dx * dx + d * dy * dy) + b * dx * dy
-                    if power < 0:
-                        continue
-                    alpha = min(MOST, o * np.exp(-power))
-                    if alpha < LEAST:
+                    alpha = opacity_at(a, b, d, o, x + HALF - means[i, 0], dy, LEAST, MOST)
+                    if alpha == 0:
                         continue
                     after = light[y, x] * (1 - alpha)
                     if after < DONE:
@@ -211,12 +202,8 @@ def gradient_tiles(part, means, conics, opacities, colours, starts, entries, lig
                     if e >= last[y, x]:
                         continue
                     dx = x + HALF - means[i, 0]
-                    power = HALF * (a * dx * dx + d * dy * dy) + b * dx * dy
-                    if power < 0:
-                        continue
-                    bell = np.exp(-power)
-                    alpha = min(MOST, o * bell)
-                    if alpha < LEAST:
+                    alpha = opacity_at(a, b, d, o, dx, dy, LEAST, MOST)
+                    if alpha == 0:
                         continue
                     v, u = y - top, x - left
                     here = before[v, u] / (1 - alpha)
@@ -227,14 +214,11 @@ def gradient_tiles(part, means, conics, opacities, colours, starts, entries, lig
                         each[e, 6 + c] += here * alpha * g
                         of_alpha += here * (colours[i, c] - behind[v, u, c]) * g
                         behind[v, u, c] = alpha * colours[i, c] + (1 - alpha) * behind[v, u, c]
-                    if o * bell < MOST:
-                        each[e, 5] += bell * of_alpha
-                        of_power = -alpha * of_alpha
-                        each[e, 0] -= (a * dx + b * dy) * of_power
-                        each[e, 1] -= (b * dx + d * dy) * of_power
-                        each[e, 2] += HALF * dx * dx * of_power
-                        each[e, 3] += dx * dy * of_power
-                        each[e, 4] += HALF * dy * dy * of_power
+                    if alpha < MOST:
+                        each[e, 5] += alpha / o * of_alpha
+                        five = shape_gradient(a, b, d, dx, dy, -alpha * of_alpha)
+                        for k in range(5):
+                            each[e, k] += five[k]
 
 
 @serial_kernel

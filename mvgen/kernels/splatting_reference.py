@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mvgen.kernels.splatting import Flat
-from mvgen.kernels.splatting_cpu import DONE, LEAST, MOST
+from mvgen.kernels.splatting_pixel import DONE, LEAST, MOST
 
 
 def blend_reference(flat: Flat, colours: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mvgen.kernels.splatting import blend, harmonics_basis, harmonics_colours, project, rotations
+from mvgen.kernels.splatting import blend, draw, harmonics_basis, harmonics_colours, project, rotations
 from mvgen.kernels.splatting_reference import blend_reference
 
 HEIGHT, WIDTH = 45, 70
@@ -145,6 +145,26 @@ def test_any_number_of_threads_gives_the_same():
         numba.set_num_threads(before)
     assert torch.equal(several[0], single[0])
     assert all(torch.equal(one, other) for one, other in zip(several[2], single[2]))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("count", [0, 300])
+@pytest.mark.parametrize("channels", [3, 7, 20])
+def test_on_a_gpu_hardly_a_pixel_differs(count, channels):
+    scene = splats(count, torch.float32, 3, size=-2.0)
+    scene[4] = torch.rand(count, channels, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found = []
+    for device in ("cpu", "cuda"):
+        there = [value.detach().to(device).requires_grad_() for value in scene]
+        pose, lens = (value.to(device) for value in camera(torch.float32))
+        out, light = draw(*there, pose, lens, HEIGHT, WIDTH)
+        weights = torch.linspace(-1, 1, out.numel(), device=device).reshape(out.shape)
+        loss = (out * weights).sum() + (light * weights[..., 0]).sum()
+        found.append([value.cpu() for value in (out, light, *torch.autograd.grad(loss, there))])
+    off = (found[0][0] - found[1][0]).abs().amax(-1)
+    assert (off < 1e-4).float().mean() >= 0.999 and off.max() < 1 / 255
+    for one, other in zip(*(values[2:] for values in found)):
+        assert float((one - other).norm()) <= 1e-3 * float(other.norm())
 
 
 def test_what_is_no_number_is_not_drawn():

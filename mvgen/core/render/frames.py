@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mvgen.core.render.raycast import Caster
     from mvgen.core.render.splats import Painter
 
+    Drawer = Caster | Splatter | Painter
+
 MOST_PIXELS = 8192 * 8192
 
 
@@ -35,21 +37,26 @@ class Look:
     background: tuple[float, float, float] | None = None
 
 
-def buffers(shape: Shape, cameras: Sequence[Camera], progress: Progress) -> Iterator[Buffers]:
-    """The views one after the other. Raises CannotError for a view of more than MOST_PIXELS."""
+def buffers(
+    shape: Shape, cameras: Sequence[Camera], progress: Progress, renderer: Drawer | None = None
+) -> Iterator[Buffers]:
+    """The views one after the other, by a renderer of the shape that is ready or by that of its kind.
+
+    Raises CannotError for a view of more than MOST_PIXELS.
+    """
     for camera in cameras:
         if camera.width * camera.height > MOST_PIXELS:
             raise CannotError(
                 f"{camera.width} x {camera.height} pixels are too many for one view", "give a smaller --size"
             )
-    renderer = _renderer(shape)
+    renderer = renderer or _renderer(shape)
     progress.stage("render", len(cameras))
     for camera in cameras:
         yield renderer.render(camera)
         progress.advance()
 
 
-def _renderer(shape: Shape) -> Caster | Splatter | Painter:
+def _renderer(shape: Shape) -> Drawer:
     if isinstance(shape, Splats):
         from mvgen.core.render.splats import Painter
 
@@ -63,10 +70,12 @@ def _renderer(shape: Shape) -> Caster | Splatter | Painter:
     return Splatter(shape)
 
 
-def frames(shape: Shape, cameras: Sequence[Camera], look: Look, progress: Progress) -> Iterator[NDArray[np.uint8]]:
-    """The views as pictures: [H, W, 4], or [H, W, 3] on a background. Depth has one range of colours for all views."""
+def frames(
+    shape: Shape, cameras: Sequence[Camera], look: Look, progress: Progress, renderer: Drawer | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """The `buffers` as pictures: [H, W, 4], or [H, W, 3] on a background. Depth has one range of colours for all."""
     reach = pictures.depth_range(robust_points(shape), cameras)
-    for one in buffers(shape, cameras, progress):
+    for one in buffers(shape, cameras, progress, renderer):
         rgba = pictures.picture(one, look.what, reach)
         yield rgba if look.background is None else pictures.over(rgba, look.background)
 

@@ -1,25 +1,48 @@
-"""Views of Gaussian splats, blended on the CPU."""
+"""Views of Gaussian splats, blended on the CPU or a CUDA device."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.errors import CannotError
+from mvgen.core.progress import Progress
 from mvgen.core.render.buffers import Buffers
 from mvgen.core.splats.model import Splats, matrices
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SOLID = 0.5  # of a pixel must be covered for depth and normal to be told
+Renderer = Literal["mvgen", "gsplat"]
 
 
 class Painter:
-    """Splats made ready for any number of views."""
+    """Splats made ready for any number of views, drawn by `splatting.draw` or another function like it."""
 
-    def __init__(self, splats: Splats):
-        self.splats = splats
+    def __init__(self, splats: Splats, device: str = "cpu", draw: Any = None):
+        import torch
+
+        from mvgen.kernels import splatting
+
+        self.draw = draw or splatting.draw
+        self.device = torch.device(device)
         self.antialiased = bool(splats.metadata.get("antialiased"))
         thin = np.argmin(splats.log_scales, axis=1)
-        self.normals = matrices(splats.quaternions)[np.arange(len(splats)), :, thin]
+        self.means, self.quaternions, self.log_scales, self.logits, self.harmonics, self.normals = (
+            self._tensor(array)
+            for array in (
+                splats.means,
+                splats.quaternions,
+                splats.log_scales,
+                splats.logits,
+                splats.harmonics,
+                matrices(splats.quaternions)[np.arange(len(splats)), :, thin],
+            )
+        )
 
     def render(self, camera: Camera, supersample: int = 1) -> Buffers:
         """The view of a camera; splats are soft, so there is nothing to supersample.
@@ -29,46 +52,66 @@ class Painter:
         """
         import torch
 
-        from mvgen.kernels import splatting
+        from mvgen.kernels.splatting import harmonics_colours
 
+        pose, lens, centre = map(self._tensor, (camera.world_to_camera, camera.intrinsics, camera.centre))
         with torch.no_grad():
-            means, quaternions, log_scales, logits, harmonics = (
-                torch.from_numpy(np.ascontiguousarray(array, np.float32))
-                for array in (
-                    self.splats.means,
-                    self.splats.quaternions,
-                    self.splats.log_scales,
-                    self.splats.logits,
-                    self.splats.harmonics,
-                )
-            )
-            pose, lens = (torch.from_numpy(m.astype(np.float32)) for m in (camera.world_to_camera, camera.intrinsics))
-            height, width = camera.height, camera.width
-            flat = splatting.project(
-                means, quaternions, log_scales, logits, pose, lens, height, width, self.antialiased
+            colours = harmonics_colours(self.harmonics, self.means, centre)
+            depths = self.means @ pose[2, :3] + pose[2, 3]
+            away = ((self.means - centre) * self.normals).sum(1, keepdim=True) > 0
+            facing = torch.where(away, -self.normals, self.normals) @ pose[:3, :3].T
+            mixed, light = self.draw(
+                self.means, self.quaternions, self.log_scales, self.logits,
+                torch.cat([colours, depths[:, None], facing], 1), pose, lens, camera.height, camera.width,
+                self.antialiased,
             )  # fmt: skip
-            colours = splatting.harmonics_colours(harmonics, means, torch.from_numpy(camera.centre.astype(np.float32)))
-            facing = torch.from_numpy(self._facing(camera).astype(np.float32))
-            deep = splatting.depth_channels(flat, height, width)
-            mixed, light = splatting.blend(flat, torch.cat([colours, facing, deep], 1), height, width)
-            depth = splatting.blended_depth(mixed[..., 6:])
-        return _buffers(mixed.numpy(), depth.numpy(), 1 - light.numpy())
+        return _buffers(mixed.cpu().numpy(), 1 - light.cpu().numpy())
 
-    def _facing(self, camera: Camera) -> NDArray[np.float64]:
-        """[N, 3]: the splats' normals in camera axes, towards the camera."""
-        local = self.normals @ camera.rotation.T
-        away = ((self.splats.means - camera.centre) * self.normals).sum(1) > 0
-        return np.where(away[:, None], -local, local)
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
 
 
-def _buffers(mixed: NDArray[np.float32], depth: NDArray[np.float32], alpha: NDArray[np.float32]) -> Buffers:
+def painter(splats: Splats, device: str, renderer: Renderer, progress: Progress) -> Painter:
+    """By our kernels, on the CPU with a warning where those of the device do not run; or by gsplat.
+
+    Raises CannotError where gsplat cannot be used.
+    """
+    if renderer == "gsplat":
+        from mvgen.kernels import splatting_gsplat
+
+        reason = splatting_gsplat.why_not(device)
+        if reason is not None:
+            raise CannotError(f"gsplat cannot be used: {reason}", "leave --renderer out: mvgen draws splats itself")
+        return Painter(splats, device, splatting_gsplat.draw)
+    return Painter(splats, _usable(device, progress))
+
+
+def _usable(device: str, progress: Progress) -> str:
+    """The device, or ``cpu`` with a warning where its kernels do not run."""
+    if device == "cpu":
+        return device
+    try:
+        from mvgen.kernels.splatting_cuda import why_not
+
+        reason = why_not(device)
+    except ImportError as error:  # Numba without CUDA
+        reason = str(error)
+    if reason is None:
+        return device
+    progress.warn(f"splats are drawn on the CPU, as {device} cannot be used: {reason}")
+    return "cpu"
+
+
+def _buffers(mixed: NDArray[np.float32], alpha: NDArray[np.float32]) -> Buffers:
     mean = mixed / np.maximum(alpha, 1e-6)[..., None]
     solid = alpha > SOLID
-    length = np.linalg.norm(mean[..., 3:6], axis=-1, keepdims=True)
+    length = np.linalg.norm(mean[..., 4:], axis=-1, keepdims=True)
     return Buffers(
         color=np.where(alpha[..., None] > 0, np.clip(mean[..., :3], 0, 1), 0).astype(np.float32),
-        depth=np.where(solid, depth / np.maximum(alpha, 1e-6), 0).astype(np.float32),
-        normal=np.where(solid[..., None], mean[..., 3:6] / np.maximum(length, 1e-9), 0).astype(np.float32),
+        depth=np.where(solid, mean[..., 3], 0).astype(np.float32),
+        normal=np.where(solid[..., None], mean[..., 4:] / np.maximum(length, 1e-9), 0).astype(np.float32),
         alpha=alpha.astype(np.float32),
         id=np.full(alpha.shape, -1, np.int32),
     )

@@ -56,8 +56,8 @@ def turning(rotation: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     Each band is closed under rotation, so that its block follows from the values at more directions than it has
     coefficients. rotation [3, 3] is orthogonal; a reflection is one, too.
     """
-    spread = _directions()
-    before, after = basis(spread, degree), basis(spread @ rotation, degree)
+    seen = spread(64)
+    before, after = basis(seen, degree), basis(seen @ rotation, degree)
     out = np.zeros((count(degree), count(degree)))
     for band in range(degree + 1):
         part = slice(band**2, (band + 1) ** 2)
@@ -65,7 +65,7 @@ def turning(rotation: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     return np.round(out, 14) + 0.0  # whole where the rotation permutes axes
 
 
-def _directions(number: int = 64) -> NDArray[np.float64]:
+def spread(number: int) -> NDArray[np.float64]:
     """[number, 3] unit vectors spread evenly, along a spiral from pole to pole."""
     z = 1 - (2 * np.arange(number) + 1) / number
     angle = np.pi * (1 + 5**0.5) * np.arange(number)

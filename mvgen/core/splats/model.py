@@ -16,7 +16,7 @@ from mvgen.core.splats.harmonics import DEGREE_ZERO, count, turning
 Frame = Literal["rdf", "rub", "rfu"]
 FRAMES: tuple[Frame, ...] = get_args(Frame)
 SEEN_FROM = "seen_from"  # in the metadata: see `seen`
-UP = {"rdf": "-y", "rub": "y", "rfu": "z"}  # the axis that points up in each
+UP: dict[Frame, str] = {"rdf": "-y", "rub": "y", "rfu": "z"}  # the axis that points up in each
 _AXES = {
     **{"r": (1, 0, 0), "d": (0, 1, 0), "f": (0, 0, 1)},
     **{"l": (-1, 0, 0), "u": (0, -1, 0), "b": (0, 0, -1)},
@@ -130,6 +130,8 @@ class Splats:
 def merged(parts: Sequence[Splats]) -> Splats:
     """All splats of one or more parts, in order, in the first one's frame, with its metadata and the highest degree."""
     first, degree = parts[0], max(part.degree for part in parts)
+    if len(parts) == 1:
+        return first
     same = [part.in_frame(first.frame).with_degree(degree) for part in parts]
     return replace(
         first,
@@ -197,5 +199,6 @@ def _unit(quaternions: NDArray[np.float64]) -> NDArray[np.float32]:
 def _turned(harmonics: NDArray[np.float32], rotation: NDArray[np.float64], degree: int) -> NDArray[np.float32]:
     if not degree:
         return harmonics
-    matrix = turning(rotation, degree).astype(np.float32)
-    return np.ascontiguousarray(np.einsum("kl,nlc->nkc", matrix, harmonics, optimize=True))
+    # one product of rows with all 3 K numbers: several times as fast as one for each colour
+    matrix = np.kron(turning(rotation, degree).T, np.eye(3)).astype(np.float32)
+    return (harmonics.reshape(len(harmonics), -1) @ matrix).reshape(harmonics.shape)

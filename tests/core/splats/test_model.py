@@ -64,6 +64,21 @@ def test_moving_moves_everything(degree: int) -> None:
     assert after.means.dtype == after.harmonics.dtype == after.quaternions.dtype == np.float32
 
 
+@given(seeds, st.floats(0.01, 100), st.floats(0, 50))
+@settings(max_examples=30, deadline=None)
+def test_a_move_and_its_inverse_change_nothing(seed: int, scale: float, far: float) -> None:
+    before = made.splats(40, seed=seed)
+    shift = far * np.random.default_rng(seed).normal(size=3)
+    move = Similarity(scale, Rotation.random(rng=seed).as_matrix(), shift)
+    there = before.moved(move)
+    back = there.moved(move.inverse())
+    reach = max(np.abs(before.means).max(), np.abs(there.means).max() / scale)
+    assert np.abs(back.means - before.means).max() < 1e-6 * reach
+    assert np.abs(back.log_scales - before.log_scales).max() < 2e-6  # of numbers up to 12
+    assert np.abs(back.harmonics - before.harmonics).max() < 1e-6
+    assert np.abs((back.quaternions * before.quaternions).sum(1)).min() > 1 - 1e-6
+
+
 def test_quaternions_turn_like_matrices() -> None:
     a, b = Rotation.random(rng=1).as_matrix(), Rotation.random(rng=2).as_matrix()
     assert np.allclose(matrices(product(quaternion(a), quaternion(b))[None])[0], a @ b)
