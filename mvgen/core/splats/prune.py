@@ -13,7 +13,7 @@ from mvgen.core.progress import Progress, Silent
 from mvgen.core.splats.harmonics import spread
 from mvgen.core.splats.model import Splats
 
-AROUND = 48  # views from outside, spread over the sphere
+AROUND = 24  # views from outside, spread over the sphere
 WITHIN = 6  # views from the middle outwards, for scenes that surround their photographer
 SHARE_WITHIN = 0.2  # of all that counts
 SIDE = 256  # pixels of a view
