@@ -11,6 +11,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.render.orbit import look_at, robust_points
 from mvgen.core.render.splats import Painter
 from mvgen.core.scene import DepthMap
+from mvgen.core.splats.harmonics import spread
 from mvgen.core.splats.model import Splats
 from mvgen.core.splats.seen import cameras_of
 from mvgen.core.surface.tsdf import Maps
@@ -30,16 +31,12 @@ def views_around(points: NDArray[np.floating], pixels: int) -> list[Camera]:
     middle = (points.min(0) + points.max(0)) / 2
     radius = float(np.linalg.norm(points - middle, axis=1).max())
     distance = radius / np.sin(np.radians(FILL * ACROSS / 2))
-    turn = np.arange(AROUND) * np.pi * (3 - np.sqrt(5))
-    height = 1 - (2 * np.arange(AROUND) + 1) / AROUND
-    across = np.sqrt(1 - height**2)
-    directions = np.stack([across * np.cos(turn), height, across * np.sin(turn)], 1)
     focal = pixels / (2 * np.tan(np.radians(ACROSS / 2)))
     lens = np.array([[focal, 0, pixels / 2], [0, focal, pixels / 2], [0, 0, 1]])
     up = np.array([0.0, 1, 0])
     return [
         Camera(f"view_{i:03d}.png", pixels, pixels, lens, look_at(middle + distance * d, middle, up))
-        for i, d in enumerate(directions)
+        for i, d in enumerate(spread(AROUND))
     ]
 
 

@@ -14,6 +14,7 @@ from mvgen.core.geometry import PointCloud
 from mvgen.core.render.splats import Painter
 from mvgen.core.splats.coding import constant_from_colours
 from mvgen.core.splats.fit.views import Photo
+from mvgen.core.splats.harmonics import spread
 from mvgen.core.splats.model import Splats, merged
 
 NEIGHBOURS = 3  # whose mean distance is a splat's size
@@ -22,7 +23,9 @@ OPACITY = 0.9
 GUESSES = 20_000  # splats, where no point is known
 REACH = 3.0  # radius of the backdrop, in radii of what the points and cameras fill
 STEP = 12  # pixels between two splats of the backdrop
-BACKDROP = 0.1  # of all splats, at most
+BACKDROP = 0.1  # of all splats, at most, and as many again at most
+DOME, DOME_SPLATS = 1.05, 500  # its radius, in those of the backdrop, and its splats, at most
+DOME_NEIGHBOURS = 8  # places whose colours such a splat takes
 
 
 def first_splats(points: PointCloud, photos: Sequence[Photo], count: int, rng: np.random.Generator) -> Splats:
@@ -61,28 +64,49 @@ def seen_points(photos: Sequence[Photo], count: int, rng: np.random.Generator) -
 
 
 def with_backdrop(splats: Splats, photos: Sequence[Photo], most: int) -> Splats:
-    """Splats on a far sphere are added where a picture shows what no splat covers."""
-    directions, colours, width = [], [], 1e-6
-    for photo in photos:
-        rays, seen = _uncovered(splats, photo)
-        directions.append(rays)
-        colours.append(seen)
-        width = max(width, STEP / photo.camera.intrinsics[0, 0])
+    """At most about ``most`` splats on a far sphere are added where pictures show what no splat covers, and large ones
+    behind them all around, in the colours of what was seen nearest: so no view looks into nothing."""
+    seen = [_uncovered(splats, photo) for photo in photos]
     centre, radius = _sphere(splats, [p.camera for p in photos])
-    found = np.concatenate([_on_sphere(p.camera.centre, d, centre, radius) for p, d in zip(photos, directions)])
-    if not len(found):
+    places = np.concatenate([_on_sphere(p.camera.centre, s[0], centre, radius) for p, s in zip(photos, seen)])
+    if not len(places):
         return splats
-    cells = np.round((found - centre) / (radius * width)).astype(np.int64)
+    width = radius * max(STEP / p.camera.intrinsics[0, 0] for p in photos)
+    places, colours = _thinned(places, np.concatenate([s[1] for s in seen]), width, most)
+    around = centre + DOME * radius * spread(min(DOME_SPLATS, most))
+    shades = _nearest_colours(around, places, colours)
+    wide = DOME * radius * np.sqrt(4 * np.pi / len(around))
+    return merged([splats, *(_towards(centre, *part) for part in ((places, colours, width), (around, shades, wide)))])
+
+
+def _thinned(
+    places: NDArray[np.float64], colours: NDArray[np.float64], width: float, most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One place for each cell of a width, with the mean colour there; at most ``most``."""
+    cells = np.round(places / width).astype(np.int64)
     _, first, inverse = np.unique(cells, axis=0, return_index=True, return_inverse=True)
     number = np.bincount(inverse.ravel())
-    mean = [np.bincount(inverse.ravel(), c) / number for c in np.concatenate(colours).T]
-    places, shade = found[first], np.stack(mean, 1)
-    if len(places) > most:
-        keep = np.linspace(0, len(places) - 1, most).astype(int)
-        places, shade = places[keep], shade[keep]
-    scales = np.full((len(places), 3), radius * width)
-    scales[:, 2] *= FLAT
-    return merged([splats, _splats(places, _facing(centre - places), scales, shade, OPACITY)])
+    mean = np.stack([np.bincount(inverse.ravel(), c) / number for c in colours.T], 1)
+    keep = np.unique(np.linspace(0, len(first) - 1, min(most, len(first))).astype(int))
+    return places[first[keep]], mean[keep]
+
+
+def _nearest_colours(
+    wanted: NDArray[np.float64], places: NDArray[np.float64], colours: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[N, 3]: the mean colour of the few places nearest to each of those wanted [N, 3]."""
+    from scipy.spatial import cKDTree
+
+    _, index = cKDTree(places).query(wanted, min(DOME_NEIGHBOURS, len(places)))
+    return np.asarray(colours[index].reshape(len(wanted), -1, 3).mean(1))
+
+
+def _towards(
+    centre: NDArray[np.float64], places: NDArray[np.float64], colours: NDArray[np.float64], width: float
+) -> Splats:
+    """Flat splats of a width that face a centre."""
+    scales = np.tile([width, width, FLAT * width], (len(places), 1))
+    return _splats(places, _facing(centre - places), scales, colours, OPACITY)
 
 
 def extent_of(cameras: Sequence[Camera]) -> float:
