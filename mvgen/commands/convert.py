@@ -376,8 +376,9 @@ def _convert_splats(
     from mvgen.core.box import Box, cropped
     from mvgen.core.io.meshes import POINT_FORMATS, save_points
     from mvgen.core.splats.files import WRITE_FORMATS, WRITTEN_FRAMES, not_kept, save_splats, written_format
-    from mvgen.core.splats.model import UP, merged
+    from mvgen.core.splats.model import merged
     from mvgen.core.splats.prune import pruned
+    from mvgen.core.splats.seen import up_name
 
     kind = None if to == "points" else written_format(f".{format}" if format else output)
     suffix = kind or _suffix(output, format)
@@ -407,7 +408,7 @@ def _convert_splats(
                 f"{output}: a {suffix} file has no splats; their centres and base colours are written as points"
             )
         points = splats.points()
-        points = replace(points, metadata={**points.metadata, "up": _up_name(change.to_up or UP[splats.frame])})
+        points = replace(points, metadata={**points.metadata, "up": _up_name(change.to_up or up_name(splats))})
         job.write(output, lambda draft: save_points(points, draft), format)
         return Report({**data, "kind": "points", "points": len(splats)}, (f"{output}: {len(splats)} points",))
     for text in not_kept(splats, kind):
@@ -439,10 +440,10 @@ def _moved_splats(splats: Splats, change: _Change) -> Splats:
     """Splats after a change, and the units that their file states made true."""
     from dataclasses import replace
 
-    from mvgen.core.splats.model import UP
+    from mvgen.core.splats.seen import up_name
 
     units = splats.metadata.get("units")
-    moved = change.similarity(units, UP[splats.frame])
+    moved = change.similarity(units, up_name(splats))
     if not _is_identity(moved):
         splats = splats.moved(moved)
     now = change.to_units or change.from_units or units

@@ -96,8 +96,9 @@ def render(
     from mvgen.core.io.meshes import load_any
     from mvgen.core.render.frames import Look, fit_camera
     from mvgen.core.render.orbit import orbit_cameras, robust_points, up_of
+    from mvgen.core.splats import seen
     from mvgen.core.splats.files import holds_splats, load_splats
-    from mvgen.core.splats.model import UP, Splats
+    from mvgen.core.splats.model import Splats
 
     kind = _kind(output, format)
     if cameras is not None and orbit is not None:
@@ -107,7 +108,8 @@ def render(
     loaded: Shape
     if holds_splats(path):
         loaded = load_splats(path, job.progress.warn, None)
-        up = up_of({"up": UP[loaded.frame]})
+        loaded = loaded if cameras is None else seen.in_scene(loaded)
+        up = seen.up_of(loaded)
     else:
         loaded = load_any(job.read(path, "mesh, point or splat file"), job.progress.warn)
         up = up_of(loaded.metadata)
@@ -116,7 +118,8 @@ def render(
     if cameras is None:
         count = orbit or ORBITS[kind]
         size = size or (Size(480, 360) if kind == "picture" and count > 1 else Size(960, 720))
-        views = orbit_cameras(robust_points(loaded), count, size, up, elevation, azimuth)
+        views = seen.orbit(loaded, count, size, elevation, azimuth) if isinstance(loaded, Splats) and not crop else []
+        views = views or orbit_cameras(robust_points(loaded), count, size, up, elevation, azimuth)
     else:
         found = read_cameras(job.read(cameras, "camera file", folder=True))
         views = found if size is None else [fit_camera(c, size) for c in found]

@@ -11,6 +11,7 @@ from mvgen.core.camera import Camera, Similarity
 
 GROUND_SHARE = 0.15  # a plane through this share of the points is taken for the ground
 TILT = 45.0  # degrees between it and the cameras' idea of up, at most
+NEARLY = 30.0  # degrees between an axis and a direction that is taken for it
 SIZE = 2.0  # longest side of the result's box
 
 
@@ -55,6 +56,14 @@ def cameras_up(cameras: Sequence[Camera]) -> NDArray[np.float64]:
     if np.linalg.norm(up) < 1e-6:
         up = -cameras[0].rotation[1]
     return up / np.linalg.norm(up)
+
+
+def level(up: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The axis that a unit vector nearly follows, else the vector itself."""
+    axis = np.zeros(3)
+    strongest = np.argmax(np.abs(up))
+    axis[strongest] = np.sign(up[strongest])
+    return axis if axis @ up > np.cos(np.radians(NEARLY)) else up
 
 
 def _ground_normal(

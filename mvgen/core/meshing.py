@@ -21,6 +21,7 @@ from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
 from mvgen.core.splats.files import holds_splats, load_splats
 from mvgen.core.splats.model import Splats
+from mvgen.core.splats.seen import in_scene
 from mvgen.core.splats.surface import depth_views, views_of
 from mvgen.core.surface import SurfaceOptions, TsdfOptions, drop_small_parts, simplify, tsdf_surface
 from mvgen.core.surface.change import keep_parts, remesh, smooth, transformed
@@ -155,7 +156,8 @@ def _read_one(
         named = {Path(c.name).stem: c for c in cameras}
         return Source("depth", depths=(DepthFile(path, named.get(path.stem)),), scale=depth_scale)
     if holds_splats(path):
-        return Source("splats", splats=load_splats(path, progress.warn, None), cameras=tuple(cameras))
+        splats = in_scene(load_splats(path, progress.warn, None), None if cameras else "rub")
+        return Source("splats", splats=splats, cameras=tuple(cameras))
     shape = load_any(path)
     if isinstance(shape, Mesh):
         return Source("mesh", mesh=shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mvgen.core.info.describe import Facts
 from mvgen.core.splats.files import load_splats
-from mvgen.core.splats.model import UP
+from mvgen.core.splats.seen import up_name
 
 _WORDS = {"r": "right", "l": "left", "u": "up", "d": "down", "f": "forward", "b": "back"}
 
@@ -27,7 +27,7 @@ def describe_splats(path: Path) -> Facts:
         "opacity": float(np.median(splats.opacities)),
         "antialiased": splats.metadata.get("antialiased") is True,
         "axes": ", ".join(f"{axis} {_WORDS[letter]}" for axis, letter in zip("xyz", splats.frame)),
-        "up": UP[splats.frame],
+        "up": up_name(splats),
     }
     rest = {key: value for key, value in splats.metadata.items() if key != "antialiased"}
     if rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mvgen.core.splats.model import Splats
 
 Shape = Mesh | PointCloud | Splats
 _AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1)}
+ACROSS = 40.0  # degrees that a view of an orbit spans
 _FILL = 0.92  # share of the frame that the object may take
 _MOST_POINTS = 50_000
 
@@ -67,20 +69,43 @@ def orbit_cameras(
     azimuth 0 looks from +Z where up is +Y, from -Z where it is -Y, and grows counter-clockwise seen from above. The
     view spans 40 degrees.
     """
-    width, height = size
-    focal = 0.5 * max(width, height) / np.tan(np.radians(20))
-    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    focal = focal_of(size, ACROSS)
+    directions = circle(count, up, elevation, azimuth)
+    middle, distance = _framing(points, [look_at(d, np.zeros(3), up)[:3, :3] for d in directions], focal, size)
+    return cameras_on_circle(directions, middle, distance, focal, size, up)
+
+
+def focal_of(size: tuple[int, int], across: float) -> float:
+    """Focal length in pixels of a picture whose longer side spans ``across`` degrees."""
+    return 0.5 * max(size) / float(np.tan(np.radians(across / 2)))
+
+
+def circle(count: int, up: NDArray[np.floating], elevation: float, azimuth: float) -> list[NDArray[np.float64]]:
+    """Unit directions from the middle of a circle to ``count`` places on it; see `orbit_cameras`."""
     front = np.array([0.0, 0, 1 if up[1] >= 0 else -1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
+    front = front - (front @ up) * up
+    front /= np.linalg.norm(front)
     side = np.cross(up, front)
     angles = np.radians(azimuth + 360 * np.arange(count) / count)
     tilt = np.radians(elevation)
-    directions = [np.cos(tilt) * (np.cos(a) * front + np.sin(a) * side) + np.sin(tilt) * up for a in angles]
-    turns = [look_at(direction, np.zeros(3), up)[:3, :3] for direction in directions]
-    middle, distance = _framing(points, turns, focal, size)
-    digits = max(3, len(str(count - 1)))
+    return [np.cos(tilt) * (np.cos(a) * front + np.sin(a) * side) + np.sin(tilt) * up for a in angles]
+
+
+def cameras_on_circle(
+    directions: Sequence[NDArray[np.float64]],
+    middle: NDArray[np.float64],
+    distance: float,
+    focal: float,
+    size: tuple[int, int],
+    up: NDArray[np.floating],
+) -> list[Camera]:
+    """Cameras that see ``middle`` from a distance in unit directions, in their order."""
+    width, height = size
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    digits = max(3, len(str(len(directions) - 1)))
     return [
-        Camera(f"view_{i:0{digits}d}.png", width, height, intrinsics, _pose(turn, middle + distance * direction))
-        for i, (turn, direction) in enumerate(zip(turns, directions))
+        Camera(f"view_{i:0{digits}d}.png", width, height, intrinsics, look_at(middle + distance * d, middle, up))
+        for i, d in enumerate(directions)
     ]
 
 
@@ -104,9 +129,3 @@ def _framing(
             steps.append(distance * (seen.min(0) + seen.max(0)) / 2 @ turn[:2])
         middle = middle + np.mean(steps, axis=0)
     return middle, distance
-
-
-def _pose(turn: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.eye(4)
-    out[:3, :3], out[:3, 3] = turn, -turn @ eye
-    return out

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError
-from mvgen.core.frame import cameras_up
+from mvgen.core.frame import cameras_up, level
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.companions import Warn, ignore
 from mvgen.core.io.meshes import load_any
 from mvgen.core.io.model import Model
 from mvgen.core.io.models import find_model, read_model
 from mvgen.core.render.orbit import robust_points, up_of
+from mvgen.core.splats import seen
 from mvgen.core.splats.files import holds_splats, load_splats
-from mvgen.core.splats.model import UP, Frame, Splats
+from mvgen.core.splats.model import Frame, Splats
 
 Content = Mesh | PointCloud | Splats | Model
-_LEVEL = 30.0  # degrees between the cameras' up and an axis that is taken for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,21 +64,13 @@ def load_thing(path: Path, name: str, warn: Warn = ignore, frame: Frame | None =
     """
     if holds_splats(path):
         splats = load_splats(path, warn, frame)
-        return Thing(name, splats, up_of({"up": UP[splats.frame], **splats.metadata}))
+        return Thing(name, splats, seen.up_of(splats))
     if find_model(path) is not None:
         model = read_model(path, warn=warn)
-        return Thing(name, model, _level(cameras_up(model.cameras)))
+        return Thing(name, model, level(cameras_up(model.cameras)))
     if path.is_dir():
         raise InputError(f"{path}: holds neither cameras nor splats", "name a file or a scene folder")
     shape = load_any(path, warn)
     if not len(shape.vertices if isinstance(shape, Mesh) else shape.points):
         raise InputError(f"{path}: is an empty shape", "name a file with faces or points")
     return Thing(name, shape, up_of(shape.metadata))
-
-
-def _level(up: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The axis that ``up`` nearly follows, else ``up`` itself."""
-    axis = np.zeros(3)
-    strongest = np.argmax(np.abs(up))
-    axis[strongest] = np.sign(up[strongest])
-    return axis if axis @ up > np.cos(np.radians(_LEVEL)) else up

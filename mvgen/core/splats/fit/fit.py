@@ -20,6 +20,7 @@ from mvgen.core.splats.fit.state import SPLATS, State, begin, load_state, save_s
 from mvgen.core.splats.fit.train import Job, train
 from mvgen.core.splats.fit.views import Photo
 from mvgen.core.splats.model import Splats
+from mvgen.core.splats.seen import SCENE_FRAME, frame_of, noted
 
 FEWEST = 2  # photos that can tell where something is
 
@@ -67,7 +68,10 @@ def first(job: Job, points: PointCloud | None, progress: Progress) -> Splats:
     before = len(splats)
     splats = with_backdrop(splats, photos, max(1, round(BACKDROP * most)))
     progress.note(f"{before:,} splats to begin with, and {len(splats) - before:,} behind them")
-    return replace(splats, metadata={"antialiased": True} if job.options.antialiased else {})
+    cameras = [p.camera for p in photos]
+    frame = frame_of(cameras)
+    about = noted(cameras) | {SCENE_FRAME: frame} | ({"antialiased": True} if job.options.antialiased else {})
+    return replace(splats, frame=frame, metadata=about)
 
 
 def quality(splats: Splats, photos: Sequence[Photo], background: Sequence[float]) -> Quality:
