@@ -22,7 +22,7 @@ from mvgen.core.scene import DepthMap
 from mvgen.core.splats.files import holds_splats, load_splats
 from mvgen.core.splats.model import Splats
 from mvgen.core.splats.seen import in_scene
-from mvgen.core.splats.surface import depth_views, views_of
+from mvgen.core.splats.surface import splats_surface, views_of
 from mvgen.core.surface import SurfaceOptions, TsdfOptions, drop_small_parts, simplify, tsdf_surface
 from mvgen.core.surface.change import keep_parts, remesh, smooth, transformed
 from mvgen.core.surface.points import ball_surface, colours_of_points, points_surface
@@ -37,7 +37,7 @@ METHODS: dict[str, tuple[str, ...]] = {  # by kind of input; the first is what a
     "points": ("poisson", "ball"),
     "depth": ("tsdf", "poisson", "ball"),
     "grid": ("marching-cubes", "flexicubes"),
-    "splats": ("tsdf", "marching-cubes"),
+    "splats": ("tsdf",),
     "mesh": (),
 }
 WHY = {
@@ -223,8 +223,12 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
                 "give another --level",
             )
         return mesh
+    if source.splats is not None:
+        pixels = options.splats.pixels
+        views = [c.fitted(pixels) for c in source.cameras] or views_of(source.splats, pixels)
+        return drop_small_parts(splats_surface(source.splats, views, options.tsdf, progress))
     if method == "tsdf":
-        maps = depth_maps(source) if source.splats is None else _maps_of(source.splats, source.cameras, options)
+        maps = depth_maps(source)
         return drop_small_parts(tsdf_surface(maps, map_bounds(maps), options.tsdf, progress))
     cloud = source.points if source.points is not None else _points_of(depth_maps(source), progress)
     progress.stage("surface")
@@ -234,11 +238,6 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
     else:
         mesh = drop_small_parts(points_surface(cloud, options.surface, centres, progress))
     return colours_of_points(mesh, cloud)
-
-
-def _maps_of(splats: Splats, cameras: Sequence[Camera], options: MeshOptions) -> Maps:
-    pixels = options.splats.pixels
-    return depth_views(splats, [c.fitted(pixels) for c in cameras] or views_of(splats, pixels))
 
 
 def depth_maps(source: Source) -> Maps:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.camera import aimed_at
+from mvgen.core.camera import Camera, aimed_at
 from mvgen.core.scene import Scene
 
 FAR = 2.5  # a picture may span this many times as much of the surface as at the middle one of the sparse points
@@ -34,8 +35,13 @@ def region_of_interest(scene: Scene) -> Region:
 
     Photos taken around a thing give the sphere that fits into all pictures about the point they are aimed at.
     """
-    cameras = [v.camera for v in scene.views]
-    limit = FAR * _middle_footprint(scene)
+    centre, radius = ball_of_interest([v.camera for v in scene.views])
+    return Region(centre, radius, FAR * _middle_footprint(scene))
+
+
+def ball_of_interest(cameras: Sequence[Camera]) -> tuple[NDArray[np.float64], float]:
+    """Centre [3] and radius of the ball that fits into all pictures about the point they are aimed at; the radius is
+    infinite where they are not taken around anything."""
     centre = aimed_at(cameras)
     distance = np.array([np.linalg.norm(c.centre - centre) for c in cameras])
     axes = np.array([c.forward for c in cameras])
@@ -44,9 +50,9 @@ def region_of_interest(scene: Scene) -> Region:
     ahead = ((centre - centres) * axes).sum(axis=1) > 0
     widest = np.degrees(np.arccos(np.clip((axes @ axes.T).min(), -1, 1)))
     if not ahead.all() or miss.mean() > CONVERGED * distance.mean() or widest < AROUND:
-        return Region(centre, np.inf, limit)
+        return centre, np.inf
     half = [np.arctan(max(c.width, c.height) / (2 * c.intrinsics[0, 0])) for c in cameras]
-    return Region(centre, float(np.median(distance * np.sin(half))), limit)
+    return centre, float(np.median(distance * np.sin(half)))
 
 
 def _middle_footprint(scene: Scene) -> float:

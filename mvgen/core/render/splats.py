@@ -11,12 +11,14 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress
 from mvgen.core.render.buffers import Buffers
+from mvgen.core.scene import DepthMap
 from mvgen.core.splats.model import Splats, matrices
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SOLID = 0.5  # of a pixel must be covered for depth and normal to be told
+AGREE = 0.03  # of its mean: the standard deviation of depth among the splats at a pixel that see one surface
 Renderer = Literal["mvgen", "gsplat"]
 
 
@@ -50,6 +52,20 @@ class Painter:
         Depth and normal are means over the splats at a pixel, the normal of a splat being its shortest axis; id is -1,
         as no splat is the only one at a pixel.
         """
+        return _buffers(*self._seen(camera))
+
+    def depth_map(self, camera: Camera) -> tuple[DepthMap, NDArray[np.uint8]]:
+        """What a camera sees as a depth map, known where the splats at a pixel agree on it, and as a picture."""
+        mixed, alpha = self._seen(camera)
+        view = _buffers(mixed, alpha)
+        square = mixed[..., 7] / np.maximum(alpha, 1e-6)
+        spread = np.sqrt(np.maximum(square - view.depth**2, 0))
+        depth = np.where(spread < AGREE * view.depth, view.depth, 0).astype(np.float32)
+        seen = np.where(depth > 0, alpha, 0).astype(np.float32)
+        return DepthMap(camera, depth, view.normal, seen), np.rint(view.color * 255).astype(np.uint8)
+
+    def _seen(self, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Colours, depth, normal and squared depth summed at each pixel, [H, W, 8], and the opacity there, [H, W]."""
         import torch
 
         from mvgen.kernels.splatting import harmonics_colours
@@ -60,12 +76,12 @@ class Painter:
             depths = self.means @ pose[2, :3] + pose[2, 3]
             away = ((self.means - centre) * self.normals).sum(1, keepdim=True) > 0
             facing = torch.where(away, -self.normals, self.normals) @ pose[:3, :3].T
+            channels = torch.cat([colours, depths[:, None], facing, depths[:, None] ** 2], 1)
             mixed, light = self.draw(
-                self.means, self.quaternions, self.log_scales, self.logits,
-                torch.cat([colours, depths[:, None], facing], 1), pose, lens, camera.height, camera.width,
-                self.antialiased,
+                self.means, self.quaternions, self.log_scales, self.logits, channels, pose, lens,
+                camera.height, camera.width, self.antialiased,
             )  # fmt: skip
-        return _buffers(mixed.cpu().numpy(), 1 - light.cpu().numpy())
+        return mixed.cpu().numpy(), 1 - light.cpu().numpy()
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         import torch
@@ -107,11 +123,11 @@ def _usable(device: str, progress: Progress) -> str:
 def _buffers(mixed: NDArray[np.float32], alpha: NDArray[np.float32]) -> Buffers:
     mean = mixed / np.maximum(alpha, 1e-6)[..., None]
     solid = alpha > SOLID
-    length = np.linalg.norm(mean[..., 4:], axis=-1, keepdims=True)
+    length = np.linalg.norm(mean[..., 4:7], axis=-1, keepdims=True)
     return Buffers(
         color=np.where(alpha[..., None] > 0, np.clip(mean[..., :3], 0, 1), 0).astype(np.float32),
         depth=np.where(solid, mean[..., 3], 0).astype(np.float32),
-        normal=np.where(solid[..., None], mean[..., 4:] / np.maximum(length, 1e-9), 0).astype(np.float32),
+        normal=np.where(solid[..., None], mean[..., 4:7] / np.maximum(length, 1e-9), 0).astype(np.float32),
         alpha=alpha.astype(np.float32),
         id=np.full(alpha.shape, -1, np.int32),
     )

@@ -1,4 +1,4 @@
-"""A surface from splats: their depths, as cameras around them see them, or where their density passes a level."""
+"""A surface from splats: the mean of the depths that cameras around them see."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.fusion.region import ball_of_interest
+from mvgen.core.geometry import Mesh
+from mvgen.core.progress import Progress
 from mvgen.core.render.orbit import look_at, robust_points
 from mvgen.core.render.splats import Painter
 from mvgen.core.scene import DepthMap
 from mvgen.core.splats.harmonics import spread
 from mvgen.core.splats.model import Splats
 from mvgen.core.splats.seen import cameras_of
-from mvgen.core.surface.tsdf import Maps
+from mvgen.core.surface.tsdf import TsdfOptions, map_bounds, tsdf_surface
 
 AROUND = 32  # views of splats that do not tell from where they were seen
 ACROSS = 40.0  # degrees that these views show
@@ -40,14 +43,19 @@ def views_around(points: NDArray[np.floating], pixels: int) -> list[Camera]:
     ]
 
 
-def depth_views(splats: Splats, cameras: Sequence[Camera]) -> Maps:
-    """A callable that renders the depth, normals and colours that cameras see, one after the other."""
+def splats_surface(splats: Splats, cameras: Sequence[Camera], options: TsdfOptions, progress: Progress) -> Mesh:
+    """The surface that the views of cameras agree on, with colours; where they go around something, of that alone.
+
+    Raises CannotError where they see nothing solid.
+    """
     painter = Painter(splats)
 
-    def read() -> Iterator[tuple[DepthMap, NDArray[np.uint8] | None]]:
+    def maps() -> Iterator[tuple[DepthMap, NDArray[np.uint8] | None]]:
         for camera in cameras:
-            view = painter.render(camera)
-            seen = np.where(view.depth > 0, view.alpha, 0).astype(np.float32)
-            yield DepthMap(camera, view.depth, view.normal, seen), np.rint(view.color * 255).astype(np.uint8)
+            yield painter.depth_map(camera)
 
-    return read
+    bounds = map_bounds(maps)
+    centre, radius = ball_of_interest(cameras)
+    if np.isfinite(radius):
+        bounds = np.stack([np.maximum(bounds[0], centre - radius), np.minimum(bounds[1], centre + radius)])
+    return tsdf_surface(maps, bounds, options, progress)

@@ -18,6 +18,7 @@ from mvgen.core.splats.harmonics import spread
 from mvgen.core.splats.model import Splats, merged
 
 NEIGHBOURS = 3  # whose mean distance is a splat's size
+ALONE = 3.0  # times as far from the others as it would be on a surface that faces the camera: a point is an error
 FLAT = 0.2  # thickness of a splat on a surface, in its sizes
 OPACITY = 0.9
 GUESSES = 20_000  # splats, where no point is known
@@ -46,21 +47,26 @@ def first_splats(points: PointCloud, photos: Sequence[Photo], count: int, rng: n
 
 def seen_points(photos: Sequence[Photo], count: int, rng: np.random.Generator) -> PointCloud | None:
     """About ``count`` points where the photos' depth maps see a surface, as many in each picture as it has pixels with
-    depth; None where no photo has any."""
+    depth; None where no photo has any. Depths that stand alone are taken for errors."""
     known = [np.zeros(0, int) if p.depth is None else np.flatnonzero(p.depth > 0) for p in photos]
     total = sum(map(len, known))
     if not total:
         return None
-    places, normals, colours = [], [], []
+    share = min(1.0, count / total)
+    places, normals, colours, apart = [], [], [], []
     for photo, pixels in zip(photos, known):
         if photo.depth is None or photo.normal is None:
             continue
-        chosen = rng.permutation(pixels)[: round(min(1.0, count / total) * len(pixels))]
+        chosen = rng.permutation(pixels)[: round(share * len(pixels))]
         depth, normal = photo.depth.reshape(-1)[chosen], photo.normal.reshape(-1, 3)[chosen]
         places.append(photo.camera.centre + photo.camera.rays().reshape(-1, 3)[chosen] * depth[:, None])
         normals.append(normal @ photo.camera.rotation)
         colours.append(photo.picture.reshape(-1, 3)[chosen] / np.float32(255))
-    return PointCloud(np.concatenate(places), np.concatenate(normals), np.concatenate(colours))
+        apart.append(depth / (photo.camera.intrinsics[0, 0] * np.sqrt(share)))
+    cloud = PointCloud(np.concatenate(places), np.concatenate(normals), np.concatenate(colours))
+    if len(cloud) <= NEIGHBOURS:
+        return cloud
+    return cloud[_spacing(cloud.points) < ALONE * np.concatenate(apart)]
 
 
 def with_backdrop(splats: Splats, photos: Sequence[Photo], most: int) -> Splats:
