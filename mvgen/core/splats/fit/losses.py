@@ -49,6 +49,11 @@ def blurred(values: Tensor) -> Tensor:
     if values.device.type == "cpu":
         plain = values.detach().contiguous().numpy()
         return torch.from_numpy(cv2.GaussianBlur(plain, (SIDE, SIDE), SIGMA, borderType=cv2.BORDER_CONSTANT))
+    return _convolved(values)
+
+
+def _convolved(values: Tensor) -> Tensor:
+    """As `blurred`, on any device."""
     window = torch.from_numpy(_window()).to(values)
     rows = values.permute(2, 0, 1)[:, None]
     rows = torch.nn.functional.conv2d(rows, window.view(1, 1, 1, SIDE), padding=(0, SIDE // 2))
