@@ -9,17 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import Format, Output, Settings, parse_count
+from mvgen.commands.options import BLACK, Format, Output, Settings, parse_count
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
     from mvgen.core.io.images import Photo
     from mvgen.core.reconstruct import Reconstruction, Run, Source
+    from mvgen.core.splats.fit.fit import Quality
+    from mvgen.core.splats.model import Splats
 
 DEVICES = ("cpu", "cuda")
-EXTENSIONS = {"mesh": (".glb", ".ply", ".obj", ".stl", ".off"), "points": (".ply", ".glb")}
-LAST = {"mesh": "texture", "points": "fusion", "scene": "fusion"}  # the last stage of each kind of result
+EXTENSIONS = {
+    "mesh": (".glb", ".ply", ".obj", ".stl", ".off"),
+    "points": (".ply", ".glb"),
+    "splats": (".ply", ".spz", ".splat"),
+}
+LAST = {
+    "mesh": "texture",
+    "points": "fusion",
+    "splats": "surface",
+    "scene": "fusion",
+}  # the last stage of each kind of result
 KINDS = {
     "load": "scene",
     "sfm": "scene",
@@ -41,7 +52,7 @@ NO_TREATMENT = (
     "enhancement.sharpness=0.0",
 )
 
-Kind = Literal["mesh", "points", "scene"]
+Kind = Literal["mesh", "points", "splats", "scene"]
 Stage = Literal["load", "sfm", "stereo", "predict", "align", "fusion", "surface", "texture"]
 Method = Literal["auto", "classic", "dust3r"]
 
@@ -57,7 +68,7 @@ def reconstruct(
         Kind | None,
         typer.Option(
             "--as",
-            help="A textured mesh, a point cloud, or a folder with cameras, pictures and depths.",
+            help="A textured mesh, points, Gaussian splats, or a folder with cameras, pictures and depths.",
             show_default="mesh",
         ),
     ] = None,
@@ -205,6 +216,7 @@ def reconstruct(
     from mvgen.core.models import find_weights
     from mvgen.core.reconstruct import ReconstructOptions, Run
     from mvgen.core.reconstruct import reconstruct as run
+    from mvgen.core.splats.files import save_splats, written_format
     from mvgen.core.stereo.match import usable_device
     from mvgen.core.workspace import opened
 
@@ -247,12 +259,32 @@ def reconstruct(
         if undecided:
             source, how = _decided(source, how, weights, add_to or scale_by)
         result = run(source, how, _first(start_from), last)
-        _write(job, result, how, output, kind, last, format)
+        if kind == "splats":
+            fitted = _fit(how)
+            written = written_format(f".{format.lstrip('.')}" if format else output)
+            job.write(output, lambda draft: save_splats(fitted[0], draft, written), format)
+        else:
+            fitted = None
+            _write(job, result, how, output, kind, last, format)
         if save_cameras is not None:
             _write_cameras(job, result, save_cameras)
         if previews is not None:
             _write_previews(job, result, how, previews)
-    return _report(result, how, output, kind, last)
+    return _report(result, how, output, kind, last, fitted)
+
+
+def _fit(how: Run) -> tuple[Splats, Quality]:
+    """Splats that begin on the surface of the scene, and how well they show the photos."""
+    from mvgen.core.splats.fit.fit import fit_splats, quality
+    from mvgen.core.splats.fit.train import Job as Fit
+    from mvgen.core.splats.fit.views import posed_photos
+
+    photos, points = posed_photos(
+        how.workspace.folder, how.options.splats.size, how.workspace.fresh("fit"), how.progress
+    )
+    fit = Fit(photos, how.options.splats, BLACK, how.seed, how.device)
+    splats = fit_splats(fit, points, how.progress, how.workspace.hidden / "splats")
+    return splats, quality(splats, photos, BLACK)
 
 
 def _goal(kind: Kind | None, stop_after: Stage | None) -> tuple[Kind, Stage]:
@@ -587,7 +619,9 @@ def _write_previews(job: Job, result: Reconstruction, run: Run, target: str) -> 
     job.write_folder(target, fill)
 
 
-def _report(result: Reconstruction, run: Run, output: str, kind: Kind, last: Stage) -> Report:
+def _report(
+    result: Reconstruction, run: Run, output: str, kind: Kind, last: Stage, fitted: tuple[Splats, Quality] | None
+) -> Report:
     verdicts, progress = result.verdicts, run.progress
     missed = [v for v in verdicts if not v.registered]
     for verdict in missed:
@@ -615,6 +649,9 @@ def _report(result: Reconstruction, run: Run, output: str, kind: Kind, last: Sta
         if result.mesh.texture is not None:
             data["texture"] = list(result.mesh.texture.shape[1::-1])
             told.append(f"texture {data['texture'][0]} x {data['texture'][1]}")
+    if fitted is not None:
+        data |= {"splats": len(fitted[0]), "fitted": asdict(fitted[1])}
+        told.append(f"{len(fitted[0]):,} splats, {fitted[1].psnr:.1f} dB")
     if kind == "scene":
         told.append(f"a scene, as far as {last}")
     if verdicts:

@@ -100,6 +100,7 @@ def splat(
         raise UsageError(f"{output}: splats cannot be written as this", "use one of " + ", ".join(WRITE_FORMATS))
     job.check(output, format)
     options = FitOptions(
+        size=size,
         iterations=_positive("--iterations", iterations),
         splats=_positive("--splats", splats),
         degree=degree,
@@ -109,7 +110,7 @@ def splat(
     )
     options = apply_settings(options, settings or [])
     job.progress.stage("read")
-    photos, cloud = _inputs(job, scene, images, points, depths, surface, size)
+    photos, cloud = _inputs(job, scene, images, points, depths, surface, options.size)
     seen, held = split(photos, hold_out)
     fit = Fit(seen, options, background, job.seed, job.device)
     found = fit_splats(fit, cloud, job.progress, None if checkpoint is None else Path(checkpoint))
@@ -124,25 +125,15 @@ def _inputs(
 ) -> tuple[list[Photo], PointCloud | None]:
     """The photos, with what is known of the surface, and the points to begin at, where the surface does not tell."""
     from mvgen.core.io.meshes import load_mesh, load_points
-    from mvgen.core.splats.fit.views import has_depths, load_photos, read_posed, with_depths, with_surface
+    from mvgen.core.splats.fit.views import posed_photos
 
     path = job.read(scene, "scene folder or camera file", folder=True)
     pictures = None if images is None else job.read(images, "folder of photos", folder=True)
-    flat = job.scratch / "undistorted"
-    flat.mkdir()
-    model = read_posed(path, pictures, flat, job.progress.warn)
-    photos = load_photos(model, size)
+    deep = None if depths is None else job.read(depths, "folder of depth maps", folder=True)
+    mesh = None if surface is None else load_mesh(job.read(surface, "mesh"))
     cloud = None if points is None else load_points(job.read(points, "point file"))
-    if depths is not None:
-        photos = with_depths(photos, job.read(depths, "folder of depth maps", folder=True), job.progress)
-    elif has_depths(path):
-        photos = with_depths(photos, path, job.progress)
-    own = path / "surface.ply"
-    if surface is not None or own.is_file():
-        photos = with_surface(photos, load_mesh(own if surface is None else job.read(surface, "mesh")))
-    if cloud is None and len(model.points) and all(p.depth is None for p in photos):
-        cloud = model.points
-    return photos, cloud
+    photos, own = posed_photos(path, size, job.scratch, job.progress, pictures, deep, mesh)
+    return photos, own if cloud is None else cloud
 
 
 def _positive(name: str, value: int) -> int:

@@ -46,6 +46,7 @@ from mvgen.core.scene import DepthMap, Scene
 from mvgen.core.sfm import Known, Picture, SfmOptions, SfmResult, Verdict, find_cameras, prepare_pictures, with_known
 from mvgen.core.sfm.lens import Lens
 from mvgen.core.sfm.recover import refuse_too_few
+from mvgen.core.splats.fit.options import FitOptions
 from mvgen.core.stereo.confirm import cross_checked, depth_maps
 from mvgen.core.stereo.depth import ConfirmOptions, StereoOptions, estimate_depths, read_at
 from mvgen.core.stereo.select import source_views
@@ -98,6 +99,7 @@ class ReconstructOptions:
     surface: SurfaceOptions = field(default_factory=SurfaceOptions)
     tsdf: TsdfOptions = field(default_factory=lambda: TsdfOptions(pixels=3.0))  # finer ones are thinned out anyway
     surface_from: Literal["poisson", "tsdf"] = "poisson"
+    splats: FitOptions = field(default_factory=FitOptions)
     faces: int = between(50_000, 4)
     texture_size: int = between(0, 0, 16384)  # side of the texture; 0 follows the photos
 

@@ -17,18 +17,8 @@ from mvgen.core.io.meshes import load_mesh
 from mvgen.core.splats.files import load_splats
 from tests.core.splats.fit.ball import scene
 
-QUICK = (
-    "--splats",
-    "400",
-    "--iterations",
-    "60",
-    "--degree",
-    "1",
-    "--set",
-    "rates.means=2e-3",
-    "--set",
-    "rates.colours=2e-2",
-)
+SETTINGS = ("--set", "rates.means=2e-3", "--set", "rates.colours=2e-2")
+QUICK = ("--splats", "400", "--iterations", "150", "--degree", "1", *SETTINGS)
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -47,6 +47,7 @@ class FitOptions:
     """strategy: how splats come and go: by gradients (Kerbl et al. 2023), or by moving the faint ones to where others
     are (Kheradmand et al., "3D Gaussian splatting as Markov chain Monte Carlo", 2024)."""
 
+    size: int = between(640, 16, 8192)  # long side of the photos as they are seen, in pixels
     iterations: int = between(3000, 1)
     splats: int = between(100_000, 1)  # at most
     degree: int = between(3, 0, 3)

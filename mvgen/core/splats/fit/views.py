@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
-from mvgen.core.geometry import Mesh
+from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.companions import Warn, ignore
 from mvgen.core.io.depth import find_depths, load_depth
 from mvgen.core.io.images import read_image, read_mask
+from mvgen.core.io.meshes import load_mesh
 from mvgen.core.io.model import Model
 from mvgen.core.io.models import fitted, read_model
 from mvgen.core.io.undistort import undistorted
@@ -49,6 +50,34 @@ def read_posed(path: Path, images: Path | None, folder: Path, warn: Warn = ignor
     return undistorted(model, folder, warn)
 
 
+def posed_photos(
+    path: Path,
+    size: int,
+    scratch: Path,
+    progress: Progress,
+    images: Path | None = None,
+    depths: Path | None = None,
+    surface: Mesh | None = None,
+) -> tuple[list[Photo], PointCloud | None]:
+    """The photos of a scene, with what is known of the surface, and the scene's points where nothing is.
+
+    size: of the longer side, at most. images, depths, surface: where they are not those of the scene folder. scratch: a
+    folder for pictures that have to be undistorted. Raises InputError, CannotError.
+    """
+    flat = scratch / "undistorted"
+    flat.mkdir()
+    model = read_posed(path, images, flat, progress.warn)
+    photos = load_photos(model, size)
+    if depths is not None or (path / "depth").is_dir():
+        photos = with_depths(photos, depths or path, progress)
+    if surface is None and (path / "surface.ply").is_file():
+        surface = load_mesh(path / "surface.ply")
+    if surface is not None:
+        photos = with_surface(photos, surface)
+    unknown = all(p.depth is None for p in photos)
+    return photos, model.points if unknown and len(model.points) else None
+
+
 def load_photos(model: Model, long_side: int) -> list[Photo]:
     """The pictures of a model that `read_posed` has read, with the longer side reduced to at most ``long_side`` pixels.
 
@@ -58,11 +87,6 @@ def load_photos(model: Model, long_side: int) -> list[Photo]:
         _load(camera, picture, mask, long_side)
         for camera, picture, mask in zip(model.cameras, model.pictures, model.masks)
     ]
-
-
-def has_depths(scene: Path) -> bool:
-    """Whether a scene folder has depth maps of its own."""
-    return (scene / "depth").is_dir()
 
 
 def with_depths(photos: Sequence[Photo], folder: Path, progress: Progress) -> list[Photo]:
