@@ -41,15 +41,13 @@ C3 = (
 @dataclass(frozen=True, eq=False)
 class Flat:
     """Splats in a picture: means [N, 2] in pixels; conics [N, 3]: a, b and c of the exponent a x^2 / 2 + b x y +
-    c y^2 / 2; opacities [N]; depths [N] along the optical axis; slopes [N, 2]: how much deeper a splat's middle lies
-    a pixel further to the right, and down; reach [N, 2]: half the sides of the box in which a splat can be seen, in
-    pixels, negative where it is not drawn."""
+    c y^2 / 2; opacities [N]; depths [N] along the optical axis; reach [N, 2]: half the sides of the box in which a
+    splat can be seen, in pixels, negative where it is not drawn."""
 
     means: Tensor
     conics: Tensor
     opacities: Tensor
     depths: Tensor
-    slopes: Tensor
     reach: Tensor
 
 
@@ -80,7 +78,7 @@ def project(
     limit_x, limit_y = WIDE * 0.5 * width / fx, WIDE * 0.5 * height / fy
     x = torch.minimum(torch.maximum(x, -limit_x), limit_x)
     y = torch.minimum(torch.maximum(y, -limit_y), limit_y)
-    one, other, deep = _axes(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
+    one, other = _axes(quaternions, log_scales, world_to_camera[:3, :3], x, y, z, fx, fy)
     a, b, c = (one * one).sum(1), (one * other).sum(1), (other * other).sum(1)
     raw = torch.linalg.cross(one, other).square().sum(1)  # a c - b b, without its loss of digits
     area = raw + LOW_PASS * (a + c) + LOW_PASS**2
@@ -90,30 +88,11 @@ def project(
         opacity = opacity * torch.sqrt(torch.clamp(raw / area, min=1e-12))
     drawn = front & (area > 0) & (opacity > LEAST) & torch.isfinite(area)
     with torch.no_grad():
-        far = torch.sqrt(2 * torch.log(torch.clamp(opacity / LEAST, min=1)))
-        reach = far[:, None] * torch.sqrt(torch.clamp(torch.stack([a, c], 1), min=0))
+        deep = torch.sqrt(2 * torch.log(torch.clamp(opacity / LEAST, min=1)))
+        reach = deep[:, None] * torch.sqrt(torch.clamp(torch.stack([a, c], 1), min=0))
         reach = torch.where(drawn[:, None], reach, -1.0)
     safe = torch.where(drawn, area, 1.0)
-    conics = torch.stack([c / safe, -b / safe, a / safe], 1)
-    with_x, with_y = (one * deep).sum(1), (other * deep).sum(1)
-    rise = conics[:, 0] * with_x + conics[:, 1] * with_y
-    slopes = torch.stack([rise, conics[:, 1] * with_x + conics[:, 2] * with_y], 1)
-    return Flat(flat, conics, opacity, depth, slopes, reach)
-
-
-def depth_channels(flat: Flat, height: int, width: int) -> Tensor:
-    """[N, 3]: what to blend like colours so that `blended_depth` can tell the depth at each pixel, where splats are
-    planes rather than points (Zhang et al., "RaDe-GS: rasterizing depth in Gaussian splatting", 2024)."""
-    away = flat.means - flat.means.new_tensor([width / 2, height / 2])
-    return torch.cat([(flat.depths - (flat.slopes * away).sum(1))[:, None], flat.slopes], 1)
-
-
-def blended_depth(mixed: Tensor) -> Tensor:
-    """[H, W]: the depths of what is blended at each pixel, summed as colours are, from the channels [H, W, 3]."""
-    height, width = mixed.shape[:2]
-    x = torch.arange(width, device=mixed.device, dtype=mixed.dtype) + (0.5 - width / 2)
-    y = torch.arange(height, device=mixed.device, dtype=mixed.dtype) + (0.5 - height / 2)
-    return mixed[..., 0] + mixed[..., 1] * x + mixed[..., 2] * y[:, None]
+    return Flat(flat, torch.stack([c / safe, -b / safe, a / safe], 1), opacity, depth, reach)
 
 
 def draw(
@@ -188,13 +167,12 @@ def rotations(quaternions: Tensor) -> Tensor:
 
 def _axes(
     quaternions: Tensor, log_scales: Tensor, turn: Tensor, x: Tensor, y: Tensor, z: Tensor, fx: Tensor, fy: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What the three axes of splats span along x and y of the picture, in pixels, and in depth, [N, 3] each: their
-    products are the covariance. By the slope of the projection at x, y (with z = 1) and the depth z."""
+) -> tuple[Tensor, Tensor]:
+    """What the three axes of splats span along x and along y of the picture, [N, 3] each, in pixels: their products are
+    the covariance. By the slope of the projection at x, y (with z = 1) and the depth z."""
     slope = torch.stack([fx / z, fy / z], 1)[..., None] * (turn[:2] - torch.stack([x, y], 1)[..., None] * turn[2])
-    own = rotations(quaternions) * torch.exp(log_scales)[:, None]
-    axes = slope @ own
-    return axes[:, 0], axes[:, 1], turn[2] @ own
+    axes = slope @ (rotations(quaternions) * torch.exp(log_scales)[:, None])
+    return axes[:, 0], axes[:, 1]
 
 
 class _Blend(torch.autograd.Function):

@@ -18,7 +18,7 @@ from mvgen.core.splats.fit.start import extent_of
 from mvgen.core.splats.fit.state import State, adam
 from mvgen.core.splats.fit.views import Photo
 from mvgen.core.splats.harmonics import count
-from mvgen.kernels.splatting import Flat, blend, blended_depth, depth_channels, harmonics_colours, project
+from mvgen.kernels.splatting import Flat, blend, harmonics_colours, project
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +116,9 @@ def view(
     )  # fmt: skip
     colours = harmonics_colours(values["harmonics"][:, : count(degree)], values["means"], eye)
     if with_depth:
-        colours = torch.cat([colours, depth_channels(flat, camera.height, camera.width)], 1)
+        colours = torch.cat([colours, flat.depths[:, None]], 1)
     mixed, light = blend(flat, colours, camera.height, camera.width)
-    return flat, mixed[..., :3], light, blended_depth(mixed[..., 3:]) if with_depth else None
+    return flat, mixed[..., :3], light, mixed[..., 3] if with_depth else None
 
 
 def depth_loss(summed: Tensor, alpha: Tensor, known: Tensor) -> Tensor:
