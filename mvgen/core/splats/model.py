@@ -78,8 +78,8 @@ class Splats:
         """Length of the bounding box's diagonal."""
         return float(np.linalg.norm(np.diff(self.bounds, axis=0)))
 
-    def __getitem__(self, pick: NDArray[Any]) -> Splats:
-        """The splats that a mask or an index array picks."""
+    def __getitem__(self, pick: NDArray[Any] | slice) -> Splats:
+        """The splats that a mask, an index array or a slice picks."""
         return replace(
             self,
             means=self.means[pick],

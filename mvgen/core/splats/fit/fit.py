@@ -15,11 +15,11 @@ from mvgen.core.geometry import PointCloud
 from mvgen.core.io.atomic import atomic_file
 from mvgen.core.metrics import psnr, ssim
 from mvgen.core.progress import Progress
-from mvgen.core.splats.fit.start import BACKDROP, first_splats, seen_points, with_backdrop
+from mvgen.core.splats.fit.start import BACKDROP, backdrop, first_splats, seen_points
 from mvgen.core.splats.fit.state import SPLATS, State, begin, load_state, save_state, splats_of
 from mvgen.core.splats.fit.train import Job, train
 from mvgen.core.splats.fit.views import Photo
-from mvgen.core.splats.model import Splats
+from mvgen.core.splats.model import Splats, merged
 from mvgen.core.splats.seen import SCENE_FRAME, frame_of, noted
 
 FEWEST = 2  # photos that can tell where something is
@@ -43,7 +43,7 @@ def fit_splats(job: Job, points: PointCloud | None, progress: Progress, checkpoi
     if len(job.photos) < FEWEST:
         raise CannotError(f"{len(job.photos)} photo to fit to: at least {FEWEST} are needed", "give more photos")
     progress.stage("start")
-    start = first(job, points, progress)
+    start, dome = first(job, points, progress)
     file = None if checkpoint is None else checkpoint / f"splats-{_key(start, job)}.safetensors"
     state = begin(start, len(job.photos), job.options.degree, job.device)
     if file is not None and file.exists():
@@ -51,11 +51,13 @@ def fit_splats(job: Job, points: PointCloud | None, progress: Progress, checkpoi
         progress.note(f"{file}: goes on after {state.step} iterations")
     progress.stage("fit", job.options.iterations)
     progress.advance(state.step)
-    return splats_of(train(state, job, progress, _keeper(file)), start)
+    behind = begin(dome, 0, job.options.degree, job.device).values
+    found = splats_of(train(state, job, behind, progress, _keeper(file)), start)
+    return merged([found, dome]) if len(dome) else found
 
 
-def first(job: Job, points: PointCloud | None, progress: Progress) -> Splats:
-    """The splats that a fit begins with."""
+def first(job: Job, points: PointCloud | None, progress: Progress) -> tuple[Splats, Splats]:
+    """The splats that a fit begins with, and those behind them that stay as they are."""
     photos = job.photos
     most, rng = job.options.splats, np.random.default_rng(job.seed)
     number = max(1, round(job.options.first * most))
@@ -65,13 +67,12 @@ def first(job: Job, points: PointCloud | None, progress: Progress) -> Splats:
         progress.warn("there are neither points nor depth maps to begin with: the fit starts from chance")
         points = PointCloud(np.zeros((0, 3)))
     splats = first_splats(points, photos, number, rng)
-    before = len(splats)
-    splats = with_backdrop(splats, photos, max(1, round(BACKDROP * most)))
-    progress.note(f"{before:,} splats to begin with, and {len(splats) - before:,} behind them")
+    far, dome = backdrop(splats, photos, max(1, round(BACKDROP * most)))
+    progress.note(f"{len(splats):,} splats to begin with, {len(far):,} far behind them, a dome of {len(dome):,}")
     cameras = [p.camera for p in photos]
     frame = frame_of(cameras)
     about = noted(cameras) | {SCENE_FRAME: frame} | ({"antialiased": True} if job.options.antialiased else {})
-    return replace(splats, frame=frame, metadata=about)
+    return replace(merged([splats, far]), frame=frame, metadata=about), replace(dome, frame=frame)
 
 
 def quality(splats: Splats, photos: Sequence[Photo], background: Sequence[float]) -> Quality:

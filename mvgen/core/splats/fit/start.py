@@ -15,7 +15,7 @@ from mvgen.core.render.splats import Painter
 from mvgen.core.splats.coding import constant_from_colours
 from mvgen.core.splats.fit.views import Photo
 from mvgen.core.splats.harmonics import spread
-from mvgen.core.splats.model import Splats, merged
+from mvgen.core.splats.model import Splats
 
 NEIGHBOURS = 3  # whose mean distance is a splat's size
 ALONE = 3.0  # times as far from the others as it would be on a surface that faces the camera: a point is an error
@@ -24,7 +24,7 @@ OPACITY = 0.9
 GUESSES = 20_000  # splats, where no point is known
 REACH = 3.0  # radius of the backdrop, in radii of what the points and cameras fill
 STEP = 12  # pixels between two splats of the backdrop
-BACKDROP = 0.1  # of all splats, at most, and as many again at most
+BACKDROP = 0.1  # of all splats, at most
 DOME, DOME_SPLATS = 1.05, 500  # its radius, in those of the backdrop, and its splats, at most
 DOME_NEIGHBOURS = 8  # places whose colours such a splat takes
 
@@ -69,20 +69,21 @@ def seen_points(photos: Sequence[Photo], count: int, rng: np.random.Generator) -
     return cloud[_spacing(cloud.points) < ALONE * np.concatenate(apart)]
 
 
-def with_backdrop(splats: Splats, photos: Sequence[Photo], most: int) -> Splats:
-    """At most about ``most`` splats on a far sphere are added where pictures show what no splat covers, and large ones
-    behind them all around, in the colours of what was seen nearest: so no view looks into nothing."""
+def backdrop(splats: Splats, photos: Sequence[Photo], most: int) -> tuple[Splats, Splats]:
+    """Splats on a far sphere where pictures show what no splat covers, and a dome of large ones behind them all around,
+    in the colours of what was seen nearest: so no view looks into nothing. At most ``most`` each; none where all is
+    covered."""
     seen = [_uncovered(splats, photo) for photo in photos]
     centre, radius = _sphere(splats, [p.camera for p in photos])
     places = np.concatenate([_on_sphere(p.camera.centre, s[0], centre, radius) for p, s in zip(photos, seen)])
     if not len(places):
-        return splats
+        return splats[:0], splats[:0]
     width = radius * max(STEP / p.camera.intrinsics[0, 0] for p in photos)
     places, colours = _thinned(places, np.concatenate([s[1] for s in seen]), width, most)
     around = centre + DOME * radius * spread(min(DOME_SPLATS, most))
     shades = _nearest_colours(around, places, colours)
     wide = DOME * radius * np.sqrt(4 * np.pi / len(around))
-    return merged([splats, *(_towards(centre, *part) for part in ((places, colours, width), (around, shades, wide)))])
+    return _towards(centre, places, colours, width), _towards(centre, around, shades, wide)
 
 
 def _thinned(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from mvgen.core.splats.fit.density import faded, grown, moved, shaken
 from mvgen.core.splats.fit.losses import photometric, target_of
 from mvgen.core.splats.fit.options import FitOptions, Rates
 from mvgen.core.splats.fit.start import extent_of
-from mvgen.core.splats.fit.state import State, adam
+from mvgen.core.splats.fit.state import SPLATS, State, adam
 from mvgen.core.splats.fit.views import Photo
 from mvgen.core.splats.harmonics import count
 from mvgen.kernels.splatting import Flat, blend, harmonics_colours, project
@@ -36,30 +36,33 @@ class Job:
         return extent_of([p.camera for p in self.photos])
 
 
-def train(state: State, job: Job, progress: Progress, keep: Callable[[State], None] | None = None) -> State:
-    """All steps that are left. ``keep`` is called with the state from time to time."""
+def train(
+    state: State, job: Job, dome: Mapping[str, Tensor], progress: Progress, keep: Callable[[State], None] | None = None
+) -> State:
+    """All steps that are left. dome: splats, as in `State.values`, that are seen behind the others and stay as they
+    are. ``keep`` is called with the state from time to time."""
     options, extent = job.options, job.extent
     total = options.iterations
     every = max(1, round(options.density.every * total))
     apart = max(1, total // 20)
     for step in range(state.step, total):
-        state = one_step(state, job, extent)
+        state = one_step(state, job, dome, extent)
         if (step + 1) % every == 0 and options.density.start * total <= step + 1 <= options.density.stop * total:
-            state = changed(state, job, extent, step)
+            state = changed(state, job, options.splats - len(dome["means"]), extent, step)
         progress.advance()
         if keep is not None and ((step + 1) % apart == 0 or step + 1 == total):
             keep(state)
     return state
 
 
-def one_step(state: State, job: Job, extent: float) -> State:
+def one_step(state: State, job: Job, dome: Mapping[str, Tensor], extent: float) -> State:
     """The gradient of one photo's loss, and one step of Adam."""
     options, step = job.options, state.step
     index = photo_order(len(job.photos), step, job.seed)
     photo = job.photos[index]
     values = {name: t.detach().requires_grad_() for name, t in state.values.items()}
     degree = min(options.degree, step * 2 * (options.degree + 1) // options.iterations)
-    loss, flat = loss_of(values, photo, index, degree, job)
+    loss, flat = loss_of(values, dome, photo, index, degree, job)
     loss.backward()
     gradients = {name: t.grad for name, t in values.items() if t.grad is not None}
     with torch.no_grad():
@@ -74,10 +77,13 @@ def one_step(state: State, job: Job, extent: float) -> State:
     return state
 
 
-def loss_of(values: dict[str, Tensor], photo: Photo, index: int, degree: int, job: Job) -> tuple[Tensor, Flat]:
+def loss_of(
+    values: Mapping[str, Tensor], dome: Mapping[str, Tensor], photo: Photo, index: int, degree: int, job: Job
+) -> tuple[Tensor, Flat]:
     """How far the view is from the photo, with what the options add to it; and the splats in the picture."""
     options = job.options
-    flat, picture, light, depth = view(values, photo.camera, degree, job, options.depth > 0 and photo.depth is not None)
+    both = {name: torch.cat([values[name], dome[name]]) for name in SPLATS} if len(dome["means"]) else values
+    flat, picture, light, depth = view(both, photo.camera, degree, job, options.depth > 0 and photo.depth is not None)
     flat.means.retain_grad()
     background = torch.tensor(job.background, device=job.device)
     picture = picture + light[..., None] * background
@@ -103,7 +109,7 @@ def loss_of(values: dict[str, Tensor], photo: Photo, index: int, degree: int, jo
 
 
 def view(
-    values: dict[str, Tensor], camera: Camera, degree: int, job: Job, with_depth: bool
+    values: Mapping[str, Tensor], camera: Camera, degree: int, job: Job, with_depth: bool
 ) -> tuple[Flat, Tensor, Tensor, Tensor | None]:
     """Splats in the picture, colours [H, W, 3], the light behind [H, W] and, where asked for, summed depths [H, W]."""
     pose, lens, eye = (
@@ -133,19 +139,20 @@ def pushed(state: State, flat: Flat, camera: Camera) -> None:
     gradient = flat.means.grad
     if gradient is None:
         return
+    gradient, reach = gradient[: len(state)], flat.reach[: len(state)]  # the dome's come last
     half = torch.tensor([camera.width / 2, camera.height / 2], device=gradient.device)
-    seen = (flat.reach > 0).all(1) & (gradient != 0).any(1)
+    seen = (reach > 0).all(1) & (gradient != 0).any(1)
     state.push.add_(torch.where(seen, torch.linalg.vector_norm(gradient * half, dim=1), 0.0))
     state.seen.add_(seen)
 
 
-def changed(state: State, job: Job, extent: float, step: int) -> State:
-    """Splats come and go by the strategy."""
+def changed(state: State, job: Job, most: int, extent: float, step: int) -> State:
+    """Splats come and go by the strategy; at most ``most`` are left."""
     options, total = job.options, job.options.iterations
     with torch.no_grad():
         if options.strategy == "mcmc":
-            return moved(state, options.density, options.splats, noise(job.seed, step, 1))
-        state = grown(state, options.density, extent, options.splats, noise(job.seed, step, 1))
+            return moved(state, options.density, most, noise(job.seed, step, 1))
+        state = grown(state, options.density, extent, most, noise(job.seed, step, 1))
         apart = round(options.density.reset * total)
         if apart and (step + 1) % apart < max(1, round(options.density.every * total)):
             state = faded(state, options.density)

@@ -18,6 +18,7 @@ from tests.core.splats.fit.ball import ball, photos, points
 
 SHORT = FitOptions(iterations=60, splats=500, degree=1, rates=Rates(means=2e-3, colours=2e-2))
 BLACK = (0.0, 0.0, 0.0)
+NO_DOME = begin(ball(3)[:0], 0, 1, "cpu").values
 
 
 def job(options: FitOptions = SHORT, **changes) -> Job:
@@ -96,7 +97,7 @@ def test_each_photo_may_have_its_own_exposure():
     ]
     options = replace(SHORT, iterations=160, exposure=True, rates=replace(SHORT.rates, exposure=1e-2))
     work = job(options, photos=dim)
-    state = train(begin(ball(300), 8, 1, "cpu"), work, Silent())
+    state = train(begin(ball(300), 8, 1, "cpu"), work, NO_DOME, Silent())
     gains = state.values["exposure"][:, [0, 1, 2], [0, 1, 2]].mean(1)
     assert torch.allclose(state.values["exposure"].mean(0), torch.eye(3, 4), atol=1e-5)
     assert float(gains[1::2].mean() / gains[::2].mean()) == pytest.approx(0.6, abs=0.12)
@@ -108,7 +109,7 @@ def test_what_is_masked_out_pulls_at_nothing():
     start = begin(ball(200), 8, 1, "cpu")
     values = {n: t.clone().requires_grad_() for n, t in start.values.items()}
     other = replace(photo, picture=255 - photo.picture)
-    losses = [float(loss_of(values, p, 0, 1, work)[0].detach()) for p in (photo, other)]
+    losses = [float(loss_of(values, NO_DOME, p, 0, 1, work)[0].detach()) for p in (photo, other)]
     assert losses[0] == losses[1] > 0.05  # what is drawn where the mask is empty still counts
 
 

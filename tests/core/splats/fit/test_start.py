@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from mvgen.core.geometry import PointCloud
+from mvgen.core.render.orbit import look_at
 from mvgen.core.render.splats import Painter
-from mvgen.core.splats.fit.start import first_splats, seen_points, with_backdrop
-from mvgen.core.splats.model import matrices
+from mvgen.core.splats.fit.start import backdrop, first_splats, seen_points
+from mvgen.core.splats.model import matrices, merged
 from tests.core.splats.fit.ball import ball, photos, points
 
 NONE = PointCloud(np.zeros((0, 3)))
@@ -56,16 +57,19 @@ def test_without_points_splats_lie_where_the_cameras_look():
 def test_a_backdrop_covers_what_the_splats_do_not():
     bright = [replace(p, picture=np.maximum(p.picture, 90)) for p in photos(8, size=(320, 240))]
     splats = first_splats(points(), bright, 400, rng())
-    whole = with_backdrop(splats, bright, 200)
-    assert len(splats) < len(whole) <= len(splats) + 400
+    far, dome = backdrop(splats, bright, 200)
+    assert 0 < len(far) <= 200 and len(dome) == 200
     for photo in bright:
-        assert Painter(whole).render(photo.camera).alpha.min() > 0.8
-    behind = whole.means[len(splats) :]
-    assert np.linalg.norm(behind, axis=1).min() > 2  # behind all cameras' middle
-    assert np.allclose(whole.colours[len(splats) :], 90 / 255, atol=0.05)
+        assert Painter(merged([splats, far, dome])).render(photo.camera).alpha.min() > 0.8
+    elsewhere = look_at(np.array([0.0, 3, 0.1]), np.array([0.0, 9, 0]), np.array([0.0, 0, 1]))
+    up = replace(bright[0].camera, world_to_camera=elsewhere)
+    assert Painter(dome).render(up).alpha.min() > 0.8
+    behind = merged([far, dome])
+    assert np.linalg.norm(behind.means, axis=1).min() > 2
+    assert np.allclose(behind.colours, 90 / 255, atol=0.05)
 
 
 def test_there_is_no_backdrop_outside_of_masks():
     masked = photos(4, masked=True)
     splats = first_splats(points(2000), masked, 2000, rng())
-    assert len(with_backdrop(splats, masked, 200)) == len(splats)
+    assert [len(part) for part in backdrop(splats, masked, 200)] == [0, 0]
