@@ -1,0 +1,80 @@
+"""Gaussian splats fitted to rendered sets, with photos held out, and the surfaces that come of them.
+
+    MVGEN_DATA=... python -m benchmarks.fits [SET...] [--splats 20000] [--iterations 800] [--size 480] [--set NAME=V]
+
+For each set of $MVGEN_DATA/rendered (those named, else all): the surface is reconstructed from all photos but every
+sixth, at their known cameras; splats are fitted to the same photos and compared with the sixth ones; `mvgen mesh` makes
+a surface of them, which is compared with the truth. So nothing of what is compared with has been seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import data_folder, print_machine, print_table
+from mvgen.core.io.images import find_photos
+
+HOLD_OUT = 6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="SET")
+    parser.add_argument("--splats", default="20000")
+    parser.add_argument("--iterations", default="800")
+    parser.add_argument("--size", default="480")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for mvgen splat")
+    options = parser.parse_args()
+    data = data_folder()
+    if data is None:
+        parser.error("MVGEN_DATA is not set: it names a folder with rendered/")
+    names = options.names or sorted(p.name for p in (data / "rendered").iterdir() if (p / "cameras.json").is_file())
+    print_machine()
+    rows = []
+    for name in names:
+        print(f"{name} ...", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as work:
+            rows.append([name, *measure(data / "rendered" / name, Path(work), options)])
+    title = f"{options.splats} splats, {options.iterations} iterations, photos of {options.size} pixels"
+    header = ["set", "fitted, dB", "held out, dB", "held out, SSIM", "fit, s", "GB", "surface F at 1 %", "mesh, s"]
+    print_table(title, header, rows)
+    return 0
+
+
+def measure(folder: Path, work: Path, options: argparse.Namespace) -> list[Any]:
+    """The row of a set, but for its name."""
+    seen = work / "photos"
+    seen.mkdir()
+    for i, photo in enumerate(find_photos([folder / "images"])):
+        if i % HOLD_OUT:
+            shutil.copy(photo, seen)
+    report("reconstruct", seen, "-o", work / "scene", "--cameras", folder / "cameras.json", "--as", "scene",
+           "--stop-after", "surface")  # fmt: skip
+    settings = [word for value in options.set for word in ("--set", value)]
+    fit = report("splat", folder, "-o", work / "a.ply", "--depths", work / "scene", "--surface",
+                 work / "scene" / "surface.ply", "--hold-out", HOLD_OUT, "--splats", options.splats, "--iterations",
+                 options.iterations, "--size", options.size, *settings)  # fmt: skip
+    mesh = report("mesh", work / "a.ply", "-o", work / "a.glb")
+    truth = report("eval", work / "a.glb", folder, "--align", "none")
+    return [
+        fit["fitted"]["psnr"], fit["held_out"]["psnr"], fit["held_out"]["ssim"], fit["seconds"]["fit"],
+        fit["peak_memory_mb"] / 1000, truth["metrics"]["f_score@1%"], mesh["seconds"]["total"],
+    ]  # fmt: skip
+
+
+def report(*arguments: Any) -> dict[str, Any]:
+    """What a command says of itself. Raises CalledProcessError where it fails."""
+    command = [sys.executable, "-m", "mvgen", *map(str, arguments), "--json"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return dict(json.loads(run.stdout))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
