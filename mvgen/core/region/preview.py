@@ -29,9 +29,9 @@ def preview(things: Things, mask: Mask, cameras: Sequence[Camera], progress: Pro
     for view in buffers(_painted(things, mask), cameras, progress):
         rgba = picture(view, "color", (0.0, 1.0))
         if isinstance(things.shape, Mesh):
-            chosen = mask[things.shape.faces].sum(1) >= 2  # of three corners
-            hit = (view.id >= 0) & chosen[view.id]
-            rgba[hit, :3] = np.rint(_mixed(rgba[hit, :3] / np.float32(255)) * 255).astype(np.uint8)
+            hit = view.id >= 0
+            part = mask[things.shape.faces].mean(1)[view.id[hit]]  # of the three corners
+            rgba[hit, :3] = np.rint(_mixed(rgba[hit, :3] / 255, part[:, None]) * 255).astype(np.uint8)
         tiles.append(over(rgba, WHITE))
     return tiles[0] if len(tiles) == 1 else sheet(tiles)
 
@@ -43,12 +43,14 @@ def _painted(things: Things, mask: Mask) -> Mesh | PointCloud | Splats:
         return shape
     if isinstance(shape, Splats):
         harmonics = shape.harmonics[:, :1].copy()
-        harmonics[mask, 0] = (_mixed(shape.colours[mask]) - 0.5) / DEGREE_ZERO
+        harmonics[mask, 0] = (_mixed(shape.colours[mask]) - np.float32(0.5)) / DEGREE_ZERO
         return replace(shape, harmonics=harmonics)
-    colours = np.tile(np.float32(_GREY), (len(shape), 1)) if shape.colours is None else shape.colours.copy()
+    colours = np.tile(np.array(_GREY, np.float32), (len(shape), 1)) if shape.colours is None else shape.colours.copy()
     colours[mask] = _mixed(colours[mask])
     return replace(shape, colours=colours)
 
 
-def _mixed(colours: NDArray[np.floating]) -> NDArray[np.float32]:
-    return (_STRONG * np.array(ORANGE) + (1 - _STRONG) * colours).astype(np.float32)
+def _mixed(colours: NDArray[np.floating], part: NDArray[np.floating] | float = 1.0) -> NDArray[np.float32]:
+    """[n, 3] with more orange where more of it is selected, [n, 1]."""
+    strong = _STRONG * part
+    return np.asarray(strong * np.array(ORANGE) + (1 - strong) * colours, np.float32)

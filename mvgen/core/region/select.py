@@ -107,8 +107,7 @@ def _normals(things: Things) -> NDArray[np.float64]:
     """[N, 3] unit."""
     shape = things.shape
     if isinstance(shape, Splats):
-        thin = np.argmin(shape.log_scales, axis=1)
-        return matrices(shape.quaternions)[np.arange(len(shape)), :, thin]
+        return _shortest_axes(shape)
     if shape.normals is not None:
         normals = shape.normals.astype(np.float64)
     elif isinstance(shape, Mesh):
@@ -116,6 +115,16 @@ def _normals(things: Things) -> NDArray[np.float64]:
     else:
         raise CannotError(f"{things.name}: its {things.kind} have no normals", "make a mesh of them first")
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+
+
+def _shortest_axes(splats: Splats) -> NDArray[np.float64]:
+    """[N, 3]"""
+    out = np.empty((len(splats), 3))
+    thin = np.argmin(splats.log_scales, axis=1)
+    for axis in range(3):
+        of = np.flatnonzero(thin == axis)
+        out[of] = matrices(splats.quaternions[of])[:, :, axis]
+    return out
 
 
 def vertex_normals(mesh: Mesh) -> NDArray[np.float64]:

@@ -57,14 +57,20 @@ class Sight:
         return Caster(self.things.shape)
 
     def seen(self, camera: Camera, through: bool = False) -> tuple[NDArray[np.float64], Mask]:
-        """Pixels [N, 2] of all places, and which of them [N] are in the picture, and not hidden unless ``through``."""
-        pixels, depth = camera.project(self.things.places.astype(np.float64))
-        size = [camera.width, camera.height]
-        out = (depth > 0) & (pixels >= 0).all(1) & (pixels < size).all(1)
+        """Pixels [2, N] of all places, and which of them [N] are in the picture, and not hidden unless ``through``."""
+        x, y, depth = _projected(camera, self.things.places)
+        out = (depth > 0) & (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
         if not through:
             at = np.flatnonzero(out)
-            out[at] = self._unhidden(camera, at, pixels[at], depth[at])
-        return pixels, out
+            limit = DEEP * self.diagonal
+            if isinstance(self.things.shape, Mesh):
+                rays = (self.things.places[at] - camera.centre) / depth[at, None]
+                out[at] = depth[at] <= self._hits(camera, rays) + limit
+            else:
+                z = self._depths(camera, x, y, depth)
+                row, column = (y[at] * (z.shape[0] / camera.height)).astype(int), (x[at] * (z.shape[1] / camera.width))
+                out[at] = depth[at] <= z[row, column.astype(int)] + limit
+        return np.stack([x, y]), out
 
     def place(self, camera: Camera, x: float, y: float) -> NDArray[np.float64]:
         """[3]: the place on the surface that a camera sees at a pixel. Raises CannotError where there is none."""
@@ -81,51 +87,49 @@ class Sight:
             )
         return camera.centre + depth * ray
 
-    def _unhidden(
-        self, camera: Camera, at: NDArray[np.int64], pixels: NDArray[np.float64], depth: NDArray[np.float64]
-    ) -> Mask:
-        if isinstance(self.things.shape, Mesh):
-            rays = (self.things.places[at] - camera.centre) / depth[:, None]
-            return depth <= self._hits(camera, rays) + DEEP * self.diagonal
-        small, z = self._depths(camera)
-        scale = [small.width / camera.width, small.height / camera.height]
-        column, row = (pixels * scale).astype(np.int64).clip(0, [small.width - 1, small.height - 1]).T
-        return depth <= z[row, column] + DEEP * self.diagonal
-
     def _hits(self, camera: Camera, rays: NDArray[np.float64]) -> NDArray[np.float64]:
         """[N]: depths at which rays, of depth 1, meet a mesh; infinite where they do not."""
         found = self._caster.hits(camera.centre, rays)  # type: ignore[attr-defined]
         return np.where(found.face >= 0, found.distance, np.inf)
 
-    def _depths(self, camera: Camera) -> tuple[Camera, NDArray[np.float32]]:
-        """A smaller camera and its depths [h, w]; infinite where less than half of the light is stopped."""
+    def _depths(
+        self, camera: Camera, x: NDArray[np.float64], y: NDArray[np.float64], depth: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """[h, w]: in a smaller picture; infinite where less than half of the light is stopped."""
         from mvgen.kernels.median_depth import REACH, median_depth
 
-        small = camera.fitted(_LONG_SIDE)
         sigma, opacity = self._discs
-        pixels, depth = small.project(self.things.places.astype(np.float32))
-        size = np.float32(small.intrinsics[0, 0]) * sigma / np.maximum(depth, 1e-9)
-        outside = np.maximum(-pixels, pixels - np.array([small.width, small.height])).max(1)
-        use = np.flatnonzero((depth > 0) & (outside < REACH * size))
+        small = camera.fitted(_LONG_SIDE)
+        x, y = x * (small.width / camera.width), y * (small.height / camera.height)
+        size = small.intrinsics[0, 0] * sigma / np.maximum(depth, 1e-9)
+        far = REACH * size
+        inside = (depth > 0) & (x > -far) & (y > -far) & (x < small.width + far) & (y < small.height + far)
+        use = np.flatnonzero(inside)
         use = use[np.argsort(depth[use])]
         light = np.ones((small.height, small.width), np.float32)
         z = np.full(light.shape, np.inf, np.float32)
-        median_depth(
-            pixels[use].astype(np.float32), depth[use].astype(np.float32), size[use].astype(np.float32), opacity[use],
-            light, z,
-        )  # fmt: skip
-        return small, z
+        pixels = np.stack([x[use], y[use]], 1).astype(np.float32)
+        median_depth(pixels, depth[use].astype(np.float32), size[use].astype(np.float32), opacity[use], light, z)
+        return z
 
     def _depth_near(self, camera: Camera, x: float, y: float) -> float:
         """At a pixel, or at the nearest one of its neighbours that has a depth; else 0."""
-        small, z = self._depths(camera)
-        column, row = x * small.width / camera.width - 0.5, y * small.height / camera.height - 0.5
+        z = self._depths(camera, *_projected(camera, self.things.places))
+        column, row = x * z.shape[1] / camera.width - 0.5, y * z.shape[0] / camera.height - 0.5
         rows, columns = np.nonzero(np.isfinite(z))
-        if not len(rows):
-            return 0.0
         far = (rows - row) ** 2 + (columns - column) ** 2
-        best = int(np.argmin(far))
-        return float(z[rows[best], columns[best]]) if far[best] <= _WINDOW**2 else 0.0
+        best = int(np.argmin(far)) if len(far) else -1
+        return float(z[rows[best], columns[best]]) if best >= 0 and far[best] <= _WINDOW**2 else 0.0
+
+
+def _projected(
+    camera: Camera, points: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """x [N], y [N] and depth [N] of points [N, 3]: as Camera.project, and four times as fast for millions."""
+    matrix = camera.intrinsics @ camera.world_to_camera[:3]
+    x, y, depth = (points.astype(np.float64) @ matrix[:, :3].T + matrix[:, 3]).T
+    safe = np.where(np.abs(depth) < 1e-12, 1e-12, depth)
+    return x / safe, y / safe, depth
 
 
 def sight_of(things: Things, posed: bool) -> Sight:
@@ -139,7 +143,7 @@ def in_lasso(sight: Sight, camera: Camera, corners: Sequence[tuple[float, float]
     """[N]: places that a camera sees inside of a polygon in its picture (by the even-odd rule)."""
     pixels, out = sight.seen(camera, through)
     at = np.flatnonzero(out)
-    out[at] = in_polygon(pixels[at], corners)
+    out[at] = in_polygon(pixels[0, at], pixels[1, at], corners)
     return out
 
 
@@ -148,8 +152,8 @@ def in_mask(sight: Sight, camera: Camera, mask: NDArray[np.bool_], through: bool
     height, width = mask.shape
     pixels, out = sight.seen(camera, through)
     at = np.flatnonzero(out)
-    column, row = (pixels[at] * [width / camera.width, height / camera.height]).astype(np.int64).T
-    out[at] = mask[row.clip(0, height - 1), column.clip(0, width - 1)]
+    column, row = pixels[0, at] * (width / camera.width), pixels[1, at] * (height / camera.height)
+    out[at] = mask[row.astype(int).clip(0, height - 1), column.astype(int).clip(0, width - 1)]
     return out
 
 
@@ -165,10 +169,9 @@ def check_mask(mask: NDArray[np.bool_], camera: Camera, name: str) -> None:
         )
 
 
-def in_polygon(pixels: NDArray[np.float64], corners: Sequence[tuple[float, float]]) -> Mask:
-    """[N]: pixels [N, 2] inside of a polygon, by the even-odd rule."""
-    x, y = pixels.T
-    out = np.zeros(len(pixels), np.bool_)
+def in_polygon(x: NDArray[np.float64], y: NDArray[np.float64], corners: Sequence[tuple[float, float]]) -> Mask:
+    """[N]: pixels x [N], y [N] inside of a polygon, by the even-odd rule."""
+    out = np.zeros(len(x), np.bool_)
     for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]]):
         crossed = (y0 <= y) != (y1 <= y)
         if y0 != y1 and crossed.any():

@@ -105,7 +105,7 @@ def by_votes(sight: Sight, cameras: Sequence[Camera], heats: Sequence[NDArray[np
     total, votes = np.zeros(count), np.zeros(count)
     for camera, heat in zip(cameras, heats):
         pixels, seen = sight.seen(camera)
-        column, row = pixels[seen].astype(np.int64).T
+        column, row = pixels[:, seen].astype(int)
         total[seen] += heat[row.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
         votes[seen] += 1
     return (votes > 0) & (total >= least * votes)
