@@ -27,7 +27,8 @@ DEEP = 0.01  # of the diagonal: how far behind the depth of a pixel a place stil
 ASPECT = 0.01  # by which the shapes of a mask and a camera's picture may differ
 _LONG_SIDE = 480  # pixels of the pictures in which depth is found
 _WINDOW = 4  # pixels of these around a click: the nearest one with a depth counts
-_DISC = 0.6  # standard deviation of a point, in spacings
+_PINHOLE = 3  # pixels of these: a gap in the surface that is not as wide is closed
+_DISC = 1.0  # standard deviation of a point, in spacings
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,8 @@ class Sight:
         self, camera: Camera, x: NDArray[np.float64], y: NDArray[np.float64], depth: NDArray[np.float64]
     ) -> NDArray[np.float32]:
         """[h, w]: in a smaller picture; infinite where less than half of the light is stopped."""
+        import cv2
+
         from mvgen.kernels.median_depth import REACH, median_depth
 
         sigma, opacity = self._discs
@@ -110,7 +113,7 @@ class Sight:
         z = np.full(light.shape, np.inf, np.float32)
         pixels = np.stack([x[use], y[use]], 1).astype(np.float32)
         median_depth(pixels, depth[use].astype(np.float32), size[use].astype(np.float32), opacity[use], light, z)
-        return z
+        return np.asarray(cv2.morphologyEx(z, cv2.MORPH_OPEN, np.ones((_PINHOLE, _PINHOLE), np.uint8)))
 
     def _depth_near(self, camera: Camera, x: float, y: float) -> float:
         """At a pixel, or at the nearest one of its neighbours that has a depth; else 0."""
