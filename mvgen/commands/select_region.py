@@ -80,7 +80,12 @@ def select_region(
     through: Annotated[
         bool, typer.Option("--through", help="Lassos and masks take what is hidden behind, too.")
     ] = False,
-    gap: Annotated[str, typer.Option(metavar="R", help="Points nearer than R hang together.")] = "1%",
+    gap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R", help="For --component: what is nearer than R hangs together.", show_default="twice the spacing"
+        ),
+    ] = None,
     weights: Annotated[
         _Many, typer.Option(metavar="NAME|FOLDER", help="Of --text or --sam.", show_default="those on this machine")
     ] = None,
@@ -116,7 +121,7 @@ def select_region(
         "cones": _each(language.cone, normal, "--normal"),
         "texts": _each(language.words, text, "--text"),
         "sams": _each(language.pixel, sam, "--sam"),
-        "gap": language.length(gap, "--gap"),
+        "gap": None if gap is None else language.length(gap, "--gap"),
     }
     drawn = [language.named(one, "--mask", "MASK.png:CAMERA") for one in mask or []]
     lengths = {

@@ -98,7 +98,8 @@ def ball(text: str, option: str) -> Ball:
     try:
         return Ball(place(head, option), length(last, option))
     except UsageError:
-        raise _wrong(option, text, "a place and a radius", "X,Y,Z,R or CAMERA:x,y,R, with R as 0.1 or 2%") from None
+        how = "X,Y,Z,R or CAMERA:x,y,R, with R as 0.1 or 2%"
+        raise _wrong(option, text.removesuffix(f",{CLICK}"), "a place and a radius", how) from None
 
 
 def place(text: str, option: str) -> Place:
@@ -121,7 +122,10 @@ def pixel(text: str, option: str) -> Pixel:
 
 def click(text: str, option: str) -> Ball:
     """``CAMERA:x,y`` or ``CAMERA:x,y,R``."""
-    return ball(text if text.rpartition(":")[2].count(",") == 2 else f"{text},{CLICK}", option)
+    found = ball(text if text.rpartition(":")[2].count(",") == 2 else f"{text},{CLICK}", option)
+    if not isinstance(found.place, Pixel):
+        raise _wrong(option, text, "a place in a picture", "CAMERA:x,y or CAMERA:x,y,R")
+    return found
 
 
 def lasso(text: str, option: str) -> Lasso:

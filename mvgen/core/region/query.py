@@ -26,8 +26,6 @@ from mvgen.core.region.sight import Sight, camera_named
 from mvgen.core.region.things import Mask, Things
 from mvgen.core.render.frames import Look, frames
 
-GAP = Length(0.01, True)
-
 
 @dataclass(frozen=True)
 class Saved:
@@ -39,9 +37,9 @@ class Saved:
 
 @dataclass(frozen=True)
 class Query:
-    """Conditions that must all hold. Of boxes, balls (spheres and clicks), walks (geodesic), shades, cones, meshes and
-    texts, one is enough; lassos, masks, planes, sams and saved regions must all hold. Lengths are in scene units or
-    shares of the diagonal. through: lassos and masks do not care what is hidden; gap: see `reach.parts`."""
+    """Conditions that must all hold. Of boxes, balls, clicks, walks (geodesic), shades, cones, meshes and texts, one is
+    enough; lassos, masks, planes, sams and saved regions must all hold. Lengths are in scene units or shares of the
+    diagonal. through: lassos and masks do not care what is hidden; gap: see `reach.parts`, None: `reach.usual_gap`."""
 
     boxes: Sequence[tuple[Point, Point]] = ()
     balls: Sequence[Ball] = ()
@@ -60,7 +58,7 @@ class Query:
     sams: Sequence[Pixel] = ()
     saved: Sequence[Saved] = ()
     through: bool = False
-    gap: Length = GAP
+    gap: Length | None = None
     weights: Sequence[str] = ()
 
 
@@ -151,12 +149,14 @@ def _on_walk(things: Things, ball: Ball, eyes: Eyes) -> Mask:
     return reach.along_surface(points, centre, ball.radius.on(things.diagonal))
 
 
-def _in_part(things: Things, part: int | Place, gap: Length, eyes: Eyes) -> Mask:
-    label = reach.parts(things, gap.on(things.diagonal))
+def _in_part(things: Things, part: int | Place, gap: Length | None, eyes: Eyes) -> Mask:
+    label = reach.parts(things, reach.usual_gap(things) if gap is None else gap.on(things.diagonal))
     if isinstance(part, int):
         count = int(label.max()) + 1
         if part > count:
-            raise CannotError(f"{things.name}: has {count} parts, not {part}", "--gap tells what hangs together")
+            raise CannotError(
+                f"{things.name}: has {count} part{'s' * (count != 1)}, not {part}", "--gap tells what hangs together"
+            )
         return label == part - 1
     points, centre = _located(things, part, eyes)
     return label == label[reach.nearest(points.places, centre)]

@@ -55,6 +55,12 @@ def spacing(points: NDArray[np.floating]) -> float:
     return float(np.median(distance)) / float(np.sqrt(step))
 
 
+def usual_gap(things: Things) -> float:
+    """What is farther away than this is of another part, if nothing else is told: twice the spacing of points and
+    splats, and of cells so little that only those which touch hang together."""
+    return float(things.grid.spacing.max()) if things.grid is not None else 2 * spacing(things.places)
+
+
 def parts(things: Things, gap: float) -> NDArray[np.int32]:
     """[N]: the part that each place belongs to, by falling size from 0.
 
@@ -169,8 +175,9 @@ def _joined(ends: NDArray[np.integer], count: int) -> NDArray[np.int32]:
 def _keys(points: NDArray[np.floating], side: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The cube [N, 3] of a side that holds each point, from 1, and how many there are along the axes [3]."""
     low = points.min(0).astype(np.float64)
-    side = max(side, float(np.ptp(points, axis=0).max()) / (1 << 20))  # so that a number of a cube is one of 64 bits
-    keys = ((points - low) / side).astype(np.int64) + 1
+    longest = float(np.ptp(points, axis=0).max())
+    side = max(side, longest / (1 << 20), 1e-300)  # so that the number of a cube is one of 64 bits
+    keys = ((points - low) / side + 0.5).astype(np.int64) + 1  # half a side off: what lies in rows falls amid cubes
     return keys, keys.max(0) + 2
 
 

@@ -78,9 +78,6 @@ def load_things(path: Path, name: str, warn: Warn = ignore) -> Things:
         return _cells(interactive3d.load_cells(path / interactive3d.OCCUPIED), name)
     if holds_splats(path):
         splats = load_splats(path, warn, None)
-        bad = int((~np.isfinite(splats.means).all(1)).sum())
-        if bad:
-            raise InputError(f"{name}: {bad} of {len(splats)} splats are at no finite place", "export it again")
         return Things(name, "splats", splats, len(splats))
     if path.is_dir():
         raise InputError(f"{path}: holds neither splats nor {interactive3d.OCCUPIED}", "name a file")
