@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -194,7 +193,7 @@ def _none(things: Things) -> Mask:
 
 
 def _in_browser(job: Job, things: Things, start: Mask, write: Callable[[Mask], str]) -> Mask:
-    """What was saved last before Ctrl-C."""
+    """What was saved last before Ctrl-C, which is the way out; without that it is an interruption."""
     import numpy as np
 
     from mvgen.core.region.session import Session
@@ -225,11 +224,12 @@ def _in_browser(job: Job, things: Things, start: Mask, write: Callable[[Mask], s
         set_view(server, stage)
         job.progress.close()
         job.progress.say(f"{url_of(server)}  (Ctrl-C ends)")
-        with suppress(KeyboardInterrupt):
+        try:
             while True:
                 time.sleep(3600)
-    if not saved:
-        raise CannotError(f"{things.name}: nothing was saved", 'press "save" in the browser before Ctrl-C')
+        except KeyboardInterrupt:
+            if not saved:
+                raise
     return saved[-1]
 
 
