@@ -184,6 +184,13 @@ def test_what_is_wrong_is_told(
     assert not (folder / "wrong.npz").exists()
 
 
+def test_without_viser_the_way_to_it_is_told(folder: Path) -> None:
+    script = "import sys; sys.modules['viser'] = None; from mvgen.cli.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", script, "select-region", "points.ply", "-o", "x.npz", "--interactive"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and 'hint: pip install "mvgen[demo]"' in done.stderr
+
+
 def test_outputs_that_cannot_be(folder: Path) -> None:
     for output, words in (("a.txt", "cannot write a region as .txt"), ("out/", "is a folder, which holds parts")):
         done = run(folder, "points.ply", "-o", output, "--box", UPPER)

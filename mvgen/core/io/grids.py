@@ -8,6 +8,7 @@ A .npy has the values alone: nodes lie at whole numbers.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,7 +134,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             return {name: data[name] for name in data.files if name in known}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", "check the name") from error
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable grid ({error})", "write it again with numpy.savez") from error
 
 

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError, UsageError
+from mvgen.core.io.companions import shown
 from mvgen.core.region.model import KINDS, NAME, Kind, Region
 
 FORMATS = (".npz", ".npy")
-LARGEST = 1 << 31  # things, or indices of a file
+LARGEST = 1 << 28  # things, or indices of a file
 _DAMAGED = "write it again with mvgen select-region"
 _PART = re.compile(r"occ_index_(\d+)_gs_?\.npy")  # Interactive3D's
 
@@ -128,8 +129,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             return {name: data[name] for name in data.files if name in known}
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", "check the name") from error
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError, MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable region ({error})", _DAMAGED) from error
+    except InputError:
+        raise
+    except Exception as error:  # of archives and of NumPy's headers there are many kinds
+        raise InputError(f"{path}: not a readable region ({shown(error)})", _DAMAGED) from error
 
 
 def _masks(arrays: dict[str, NDArray[Any]], names: list[str] | None, count: int, path: Path) -> list[NDArray[np.bool_]]:

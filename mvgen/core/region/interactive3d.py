@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.core.errors import InputError
+from mvgen.core.io.companions import shown
 from mvgen.core.io.grids import LARGEST, Grid
 from mvgen.core.region.model import Region
 
@@ -25,8 +26,8 @@ def load_cells(path: Path) -> Grid:
     """The grid in binaries.npy. Raises InputError."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise InputError(f"{path}: not a readable grid ({error})", "save it again with numpy.save") from error
+    except Exception as error:  # the parser of NumPy's headers raises many kinds
+        raise InputError(f"{path}: not a readable grid ({shown(error)})", "save it again with numpy.save") from error
     shape = values.shape[1:] if values.ndim == 4 and len(values) == 1 else values.shape
     is_cube = len(shape) == 3 and len(set(shape)) == 1 and shape[0] > 1
     if not is_cube or values.size > LARGEST or values.dtype.kind not in "bui":

@@ -7,7 +7,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
+from mvgen.core.box import Box
 from mvgen.core.camera import Camera
 from mvgen.core.region import reach, select
 from mvgen.core.region.sight import Sight, in_lasso
@@ -64,10 +66,12 @@ class Session:
 
     def along(self, camera: Camera, pixels: Sequence[tuple[float, float]], radius: float) -> Mask:
         """[N]: what is within a radius of the places seen at some pixels; those without a surface do not count."""
-        places = self.sight.places(camera, pixels)
-        out = np.zeros(len(self.things.places), np.bool_)
-        for place in places:
-            out |= select.in_sphere(self.things.places, place, radius)
+        way = self.sight.places(camera, pixels)
+        points = self.things.places
+        if not len(way):
+            return np.zeros(len(points), np.bool_)
+        out = Box(tuple(way.min(0) - radius), tuple(way.max(0) + radius)).holds(points)
+        out[out] = cKDTree(way).query(points[out])[0] <= radius
         return out
 
     def inside(self, camera: Camera, corners: Sequence[tuple[float, float]], through: bool) -> Mask:

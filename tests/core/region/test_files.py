@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvgen.core.errors import InputError, UsageError
@@ -102,6 +104,18 @@ def test_rubbish_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="bad"):
         load_region(tmp_path / name, "points", 20)
+
+
+@settings(max_examples=150, deadline=None)
+@given(share=st.floats(0, 1), new=st.binary(max_size=12), cut=st.booleans(), name=st.sampled_from(["a.npz", "a.npy"]))
+def test_damaged_files_are_read_or_refused(tmp_path_factory, share, new, cut, name):
+    path = tmp_path_factory.mktemp("damage") / name
+    save_region(WING, path)
+    data = path.read_bytes()
+    at = int(share * len(data))
+    path.write_bytes(data[:at] + new + (b"" if cut else data[at + len(new) :]))
+    with contextlib.suppress(InputError, UsageError):
+        assert load_region(path, "splats", 20).count == 20
 
 
 def test_what_cannot_be_written(tmp_path):
