@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
@@ -24,15 +26,11 @@ def grown(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
     rest = np.flatnonzero(~mask)
     if not mask.any() or not len(rest):
         return out
-    cell, count = _cells(points, radius)
-    full = np.zeros(count, np.bool_)
-    full[cell[mask]] = True
-    # of all places, only those in or beside a cell with selected ones are measured, and only from these
-    beside = _beside(points, radius, cell, full)
-    rest = rest[beside[cell[rest]]]
-    empty = np.zeros(count, np.bool_)
-    empty[cell[rest]] = True
-    source = mask & _beside(points, radius, cell, empty)[cell]
+    cubes = _cubes(points, radius)
+    pairs = _touching(cubes)
+    # of all places, only those in or beside a cube with selected ones are measured, and only from these
+    rest = rest[_beside(pairs, _holding(cubes, np.flatnonzero(mask)))[cubes.of[rest]]]
+    source = mask & _beside(pairs, _holding(cubes, rest))[cubes.of]
     if len(rest) and source.any():
         tree = cKDTree(points[source], balanced_tree=False, compact_nodes=False)
         distance = tree.query(points[rest], distance_upper_bound=radius * (1 + 1e-12), workers=_WORKERS)[0]
@@ -71,8 +69,8 @@ def parts(things: Things, gap: float) -> NDArray[np.int32]:
         points, faces, place = _welded(things.shape)
         label = _joined(np.concatenate([faces[:, :2], faces[:, 1:]]), len(points))[place]
     else:
-        cell, count = _cells(things.places, gap)
-        label = _joined(_touching(things.places, gap, cell), count)[cell]
+        cubes = _cubes(things.places, gap)
+        label = _joined(_touching(cubes), len(cubes.names))[cubes.of]
     sizes = np.bincount(label)
     rank = np.empty(len(sizes), np.int32)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
@@ -172,41 +170,52 @@ def _joined(ends: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     return connected_components(graph, directed=False)[1]
 
 
-def _keys(points: NDArray[np.floating], side: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cube [N, 3] of a side that holds each point, from 1, and how many there are along the axes [3]."""
-    low = points.min(0).astype(np.float64)
-    longest = float(np.ptp(points, axis=0).max())
-    side = max(side, longest / (1 << 20), 1e-300)  # so that the number of a cube is one of 64 bits
-    keys = ((points - low) / side + 0.5).astype(np.int64) + 1  # half a side off: what lies in rows falls amid cubes
-    return keys, keys.max(0) + 2
+@dataclass(frozen=True, eq=False)
+class _Cubes:
+    """Space in cubes. of [N]: the number of the cube that holds each point, among the C that hold any; names [C],
+    rising: their places in a grid with ``steps`` from one to the next along the axes."""
+
+    of: NDArray[np.int64]
+    names: NDArray[np.int64]
+    steps: tuple[int, int, int]
 
 
-def _cells(points: NDArray[np.floating], side: float) -> tuple[NDArray[np.int64], int]:
-    """[N]: the number of the cube that holds each point, among those that hold any, and how many these are."""
-    keys, size = _keys(points, side)
-    names, cell = np.unique((keys[:, 0] * size[1] + keys[:, 1]) * size[2] + keys[:, 2], return_inverse=True)
-    return cell.reshape(-1), len(names)
+def _cubes(points: NDArray[np.floating], side: float) -> _Cubes:
+    columns = [points[:, axis].astype(np.float64) for axis in range(3)]
+    low = [float(c.min()) for c in columns]
+    longest = max(float(c.max()) - v for c, v in zip(columns, low))
+    side = max(side, longest / (1 << 20), 1e-300)  # so that the name of a cube is a number of 64 bits
+    # half a side off: what lies in rows falls amid cubes; from 1, so that neighbours beyond the ends have no name
+    x, y, z = (((c - v) / side + 0.5).astype(np.int64) + 1 for c, v in zip(columns, low))
+    steps = (int(y.max() + 2) * int(z.max() + 2), int(z.max() + 2), 1)
+    names, of = np.unique(x * steps[0] + y * steps[1] + z, return_inverse=True)
+    return _Cubes(of.reshape(-1), names, steps)
 
 
-def _touching(points: NDArray[np.floating], side: float, cell: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[E, 2]: pairs of cubes that hold points and touch, by a face, an edge or a corner."""
-    keys, size = _keys(points, side)
-    flat = (keys[:, 0] * size[1] + keys[:, 1]) * size[2] + keys[:, 2]
-    names = np.empty(int(cell.max()) + 1, np.int64)
-    names[cell] = flat
-    steps = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)][14:]
-    pairs = []
-    for x, y, z in steps:
-        wanted = names + (x * size[1] + y) * size[2] + z
-        found = np.searchsorted(names, wanted).clip(0, len(names) - 1)
-        hit = np.flatnonzero(names[found] == wanted)
-        pairs.append(np.stack([hit, found[hit]], 1))
+def _holding(cubes: _Cubes, some: NDArray[np.int64]) -> Mask:
+    """[C]: cubes that hold one of some points."""
+    out = np.zeros(len(cubes.names), np.bool_)
+    out[cubes.of[some]] = True
+    return out
+
+
+def _touching(cubes: _Cubes) -> NDArray[np.int64]:
+    """[E, 2]: pairs of cubes that touch by a face, an edge or a corner."""
+    names, pairs = cubes.names, []
+    last = len(names) - 1
+    for x, y, first in ((0, 0, 1), (0, 1, -1), (1, -1, -1), (1, 0, -1), (1, 1, -1)):  # half of the neighbours' rows
+        wanted = names + x * cubes.steps[0] + y * cubes.steps[1] + first
+        found = np.searchsorted(names, wanted)
+        for _ in range(first, 2):  # along z names rise by one, so the next one is at this place or the next
+            is_there = names[np.minimum(found, last)] == wanted
+            hit = np.flatnonzero(is_there)
+            pairs.append(np.stack([hit, found[hit]], 1))
+            found, wanted = found + is_there, wanted + 1
     return np.concatenate(pairs)
 
 
-def _beside(points: NDArray[np.floating], side: float, cell: NDArray[np.int64], full: Mask) -> Mask:
+def _beside(pairs: NDArray[np.int64], full: Mask) -> Mask:
     """[C]: cubes that are full, or touch one that is."""
-    pairs = _touching(points, side, cell)
     out = full.copy()
     out[pairs[full[pairs[:, 1]], 0]] = True
     out[pairs[full[pairs[:, 0]], 1]] = True

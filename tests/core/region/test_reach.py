@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.region import reach
+from mvgen.core.region.things import load_things
 from tests.core.region.made import joined, on_sphere, shifted, sphere, splats_at, things
 
 
@@ -46,6 +49,27 @@ def test_parts_of_points_and_splats_are_apart_by_more_than_the_gap():
         label = reach.parts(things(shape), 0.1)
         assert (label[:300] == 1).all() and (label[300:] == 0).all()
     assert (reach.parts(things(PointCloud(points)), 1.7) == 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), gap=st.floats(0.02, 1))
+def test_near_points_are_of_one_part_and_far_ones_are_not_linked(seed, gap):
+    points = np.random.default_rng(seed).uniform(-1, 1, (60, 3)) * [1, 0.5, 2]
+    label = reach.parts(things(PointCloud(points)), gap)
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    same = label[:, None] == label[None]
+    assert same[distance < gap].all()
+    _, linked = connected_components(csr_matrix(distance <= 3.5 * gap))
+    assert not same[linked[:, None] != linked[None]].any()
+    assert (np.diff(np.bincount(label)) <= 0).all()
+
+
+def test_cells_hang_together_where_they_touch(tmp_path):
+    values = np.zeros((9, 9, 9), bool)
+    values[0, 0, 0] = values[1, 1, 1] = values[2, 1, 1] = values[4, 1, 1] = True
+    np.savez(tmp_path / "a.npz", values=values, origin=[0.1, 0, 0], spacing=[0.3, 0.3, 0.3])
+    of = load_things(tmp_path / "a.npz", "a")
+    assert reach.parts(of, reach.usual_gap(of)).tolist() == [0, 0, 0, 1]
 
 
 def test_ways_along_a_sphere_are_as_long_as_its_arcs():
