@@ -152,6 +152,8 @@ def select_region(
     things = load_things(job.read(input, "mesh, point, splat or grid file", folder=True), input, job.progress.warn)
     views = None if cameras is None else read_cameras(job.read(cameras, "camera file", folder=True))
     sight = sight_of(things, views is not None)
+    if any((lasso, mask, click, sam, text)) or ":" in "".join([component or "", *(geodesic or [])]):
+        sight.prepare()
     eyes = Eyes(
         sight,
         views or standard_cameras(sight.things),
@@ -175,6 +177,7 @@ def select_region(
     def write(mask: Mask) -> str:
         if not mask.any() and not allow_empty:
             raise _nothing(things)
+        job.progress.stage("write")
         _write(job, things, things.region(mask, name), output, kind, format, append)
         if preview is not None:
             _write_preview(job, preview, things, mask)

@@ -57,6 +57,15 @@ class Sight:
         assert isinstance(self.things.shape, Mesh)
         return Caster(self.things.shape)
 
+    def prepare(self) -> None:
+        """Do beforehand what the first picture would wait for."""
+        if isinstance(self.things.shape, Mesh):
+            _ = self._caster
+            return
+        import mvgen.kernels.median_depth
+
+        _ = self._discs, self.diagonal, mvgen.kernels.median_depth
+
     def seen(self, camera: Camera, through: bool = False) -> tuple[NDArray[np.float64], Mask]:
         """Pixels [2, N] of all places, and which of them [N] are in the picture, and not hidden unless ``through``."""
         x, y, depth = _projected(camera, self.things.places)
