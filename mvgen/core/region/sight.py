@@ -62,9 +62,10 @@ class Sight:
         if isinstance(self.things.shape, Mesh):
             _ = self._caster
             return
-        import mvgen.kernels.median_depth
+        from mvgen.kernels.median_depth import median_depth
 
-        _ = self._discs, self.diagonal, mvgen.kernels.median_depth
+        median_depth(*(np.zeros(shape, np.float32) for shape in ((1, 2), 1, 1, 1, (1, 1), (1, 1))))
+        _ = self._discs, self.diagonal
 
     def seen(self, camera: Camera, through: bool = False) -> tuple[NDArray[np.float64], Mask]:
         """Pixels [2, N] of all places, and which of them [N] are in the picture, and not hidden unless ``through``."""
