@@ -1,6 +1,6 @@
 """Dragging parts of splats as rigidly as possible, without any picture.
 
-Handles are taken from Dong et al., "Interactive3D" (2024): what is within a radius of a source goes to its target, as one
+Handles are as in Dong et al., "Interactive3D" (2024): what is within a radius of a source goes to its target, as one
 body, or like plasticine, where the ball advances in small steps and takes along what it meets.
 """
 
@@ -167,7 +167,7 @@ def _back(editing: Editing, near: NDArray[np.bool_], clay: _Clay) -> Editing:
 
 
 def bodies(points: NDArray[np.floating], held: Sequence[Grip]) -> list[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
-    """Parts of points [N, 3] and the rigid motion [4, 4] of each: handles that hold some of the same points share it."""
+    """Parts of points [N, 3] and the rigid motion [4, 4] of each: handles that hold the same points share it."""
     inside = [grip.distance(points) <= 1 for grip in held]
     groups: list[list[int]] = []
     for i, mask in enumerate(inside):

@@ -1,8 +1,8 @@
 """Smooth deformations of space that are as rigid as possible where there is matter, driven by a few nodes.
 
 Nodes stand for the matter around them (Sumner, Schmid and Pauly, "Embedded deformation for shape manipulation", 2007).
-Some are fixed or moved; the others follow so that each keeps its neighbours about it up to a rotation (Sorkine and Alexa,
-"As-rigid-as-possible surface modeling", 2007). In between, space follows the nearest nodes.
+Some are fixed or moved; the others follow so that each keeps its neighbours about it up to a rotation (Sorkine and
+Alexa, "As-rigid-as-possible surface modeling", 2007). In between, space follows the nearest nodes.
 """
 
 from __future__ import annotations

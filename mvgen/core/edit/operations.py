@@ -55,9 +55,7 @@ def picked(editing: Editing, rows: NDArray[Any]) -> Editing:
     moments = editing.moments
     if moments is not None:
         moments = {part: {name: values[rows] for name, values in m.items()} for part, m in moments.items()}
-    return Editing(
-        editing.splats[rows], editing.origin[rows], editing.selected[rows], editing.touched[rows], moments
-    )
+    return Editing(editing.splats[rows], editing.origin[rows], editing.selected[rows], editing.touched[rows], moments)
 
 
 def joined(editing: Editing, more: Splats) -> Editing:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,13 +75,15 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return read
 
 
-def _maybe(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else read(value)
-
-
-def _by(read: Callable[[Any], Any], **more: Any) -> Any:
-    """A field of a step whose value in JSON is checked by ``read``."""
-    return field(metadata={"read": read}, **more)
+# how the value of each field of a step is checked; None is one where it is the default
+_axis = _one_of("x", "y", "z")
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    **{"file": _text, "sha256": _text, "part": _text, "scene": _text},
+    **{"source": _numbers(3), "target": _numbers(3), "about": _numbers(3), "shift": _numbers(3)},
+    **{"colour": _numbers(3), "matrix": _numbers(16), "radius": _positive, "factor": _positive},
+    **{"axis": _axis, "by": _axis, "degrees": _number, "amount": _number},
+    **{"mode": _one_of("rigid", "deform"), "iterations": _whole, "size": _whole},
+}
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class FileReference:
     """A file by its name and the SHA-256 of its bytes, so that a replay notices another one; part: of a region file
     that has several, the one that is meant."""
 
-    file: str = _by(_text)
-    sha256: str | None = _by(_maybe(_text), default=None)
-    part: str | None = _by(_maybe(_text), default=None)
+    file: str
+    sha256: str | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ class Where:
 class Handle:
     """source: what is taken hold of; target: where it goes; radius: how far around the source, or None."""
 
-    source: Three = _by(_numbers(3))
-    target: Three = _by(_numbers(3))
-    radius: float | None = _by(_maybe(_positive), default=None)
+    source: Three
+    target: Three
+    radius: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +148,14 @@ class Add(Step):
     says where among the others they belong instead."""
 
     file: FileReference
-    matrix: tuple[float, ...] = _by(_numbers(16), default=(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1))
+    matrix: tuple[float, ...] = (1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Affine(Step):
     """x' = linear (x - about) + about + shift; about: the mean of the selected, unless given."""
 
-    about: Three | None = _by(_maybe(_numbers(3)), default=None)
+    about: Three | None = None
 
     @property
     def linear(self) -> NDArray[np.float64]:
@@ -173,8 +175,8 @@ class Affine(Step):
 class Rotate(Affine):
     """Counter-clockwise, seen from the axis' tip."""
 
-    axis: Axis = _by(_one_of("x", "y", "z"))
-    degrees: float = _by(_number)
+    axis: Axis
+    degrees: float
 
     @property
     def linear(self) -> NDArray[np.float64]:
@@ -183,7 +185,7 @@ class Rotate(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Translate(Affine):
-    shift: Three = _by(_numbers(3))
+    shift: Three
 
     def matrix(self, middle: NDArray[np.float64]) -> NDArray[np.float64]:
         out = np.eye(4)
@@ -193,7 +195,7 @@ class Translate(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Scale(Affine):
-    factor: float = _by(_positive)
+    factor: float
 
     @property
     def linear(self) -> NDArray[np.float64]:
@@ -204,8 +206,8 @@ class Scale(Affine):
 class Stretch(Affine):
     """Longer, or shorter, along one axis."""
 
-    axis: Axis = _by(_one_of("x", "y", "z"))
-    factor: float = _by(_positive)
+    axis: Axis
+    factor: float
 
     @property
     def linear(self) -> NDArray[np.float64]:
@@ -214,22 +216,22 @@ class Stretch(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Shear(Affine):
-    """Along one axis, by a factor times the place along another."""
+    """Along one axis, by an amount times the place along another."""
 
-    axis: Axis = _by(_one_of("x", "y", "z"))
-    by: Axis = _by(_one_of("x", "y", "z"))
-    factor: float = _by(_number)
+    axis: Axis
+    by: Axis
+    amount: float
 
     @property
     def linear(self) -> NDArray[np.float64]:
-        return np.eye(3) + self.factor * np.outer(unit_vector(self.axis), unit_vector(self.by))
+        return np.eye(3) + self.amount * np.outer(unit_vector(self.axis), unit_vector(self.by))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror(Affine):
     """At a plane at right angles to an axis."""
 
-    axis: Axis = _by(_one_of("x", "y", "z"))
+    axis: Axis
 
     @property
     def linear(self) -> NDArray[np.float64]:
@@ -240,16 +242,16 @@ class Mirror(Affine):
 class Recolor(Step):
     """The mean colour becomes another, sRGB in [0, 1]; differences from it stay."""
 
-    colour: Three = _by(_numbers(3))
+    colour: Three
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refit(Step):
     """Steps of a fit to the photos of a scene, for what the region selects, or what the steps before have changed."""
 
-    scene: str = _by(_text)
-    iterations: int = _by(_whole)
-    size: int = _by(_whole)
+    scene: str
+    iterations: int
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,11 +259,11 @@ class Drag(Step):
     """Parts are dragged, all at once. mode: "rigid": what is within the radius moves as one body; "deform": it is
     stretched like plasticine. With a scene, each step of a fit to its photos drags a little."""
 
+    mode: str
     handles: tuple[Handle, ...] = ()
-    mode: str = _by(_one_of("rigid", "deform"))
-    scene: str | None = _by(_maybe(_text), default=None)
-    iterations: int | None = _by(_maybe(_whole), default=None)
-    size: int | None = _by(_maybe(_whole), default=None)
+    scene: str | None = None
+    iterations: int | None = None
+    size: int | None = None
 
 
 _STEPS = (
@@ -311,13 +313,7 @@ def _no_constant(name: str) -> float:
 
 
 def _plain_step(step: Step) -> dict[str, Any]:
-    values = {f.name: _plain(getattr(step, f.name)) for f in fields(step) if f.name != "region"}
-    where = {} if step.region is None else {"region": _plain_where(step.region)}
-    return {"operation": type(step).__name__.lower()} | values | where
-
-
-def _plain_where(where: Where) -> Any:
-    return {f.name: _plain(v) for f in fields(where) if (v := getattr(where, f.name)) is not None}
+    return {"operation": type(step).__name__.lower()} | _plain(step)
 
 
 def _plain(value: Any) -> Any:
@@ -391,7 +387,7 @@ def _fields(kind: type[Any], given: Any, at: str, read: dict[str, Any]) -> Any:
     values = dict(read)
     for key, value in given.items():
         try:
-            values[key] = known[key].metadata["read"](value)
+            values[key] = None if value is None and known[key].default is None else _CHECKS[key](value)
         except _Bad as error:
             raise InputError(f"{at}: {key}: {error}") from error
     try:
