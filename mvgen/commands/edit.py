@@ -168,9 +168,7 @@ def edit(
             show_default="R: the region, else a tenth of the diagonal",
         ),
     ] = None,
-    rigid: Annotated[
-        bool, typer.Option("--rigid/--deform", help="Drag it as one body, or like plasticine.")
-    ] = False,
+    rigid: Annotated[bool, typer.Option("--rigid/--deform", help="Drag it as one body, or like plasticine.")] = False,
     recolor: Annotated[
         list[Any] | None,
         typer.Option(parser=parse_colour, metavar="COLOUR", help="Its mean colour; differences from it stay."),

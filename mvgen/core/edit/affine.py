@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.core.splats.harmonics import basis, count, spread, turning
+from mvgen.core.splats.harmonics import basis, spread, turning
 from mvgen.core.splats.model import Splats, product, quaternion
 from mvgen.kernels.ellipsoids import mapped as ellipsoids
 
 ALIKE = 1e-12  # difference of singular values, as a share, below which a map keeps the shape of things
 _DIRECTIONS = 32  # at which harmonics are sampled to turn each splat's own way
-_BLOCK = 1 << 14  # splats turned at a time
+_BLOCK = 1 << 14  # splats at a time, few enough for a cache
 
 
-def mapped(splats: Splats, matrix: NDArray[np.float64]) -> Splats:
-    """All splats after an affine map [4, 4] that is not singular; the metadata stay as they are.
+def mapped(splats: Splats, matrix: NDArray[np.float64], rows: NDArray[np.bool_] | None = None) -> Splats:
+    """All splats, or those of a mask [N], after an affine map [4, 4] that is not singular; the metadata stay.
 
     A covariance C becomes A C A^T for the linear part A. Harmonics follow the orthogonal part Q of A = Q H (polar
-    decomposition), which is A itself for turns and mirrors.
+    decomposition), which is A itself for turns and mirrors. What a map does not change stays bit for bit.
     """
     linear = matrix[:3, :3]
     left, sizes, right = np.linalg.svd(linear)
     across = left @ right
-    means = (splats.means @ linear.T + matrix[:3, 3]).astype(np.float32)
-    if sizes[0] - sizes[2] > ALIKE * sizes[0]:
-        turned, sized = ellipsoids(splats.quaternions, splats.log_scales, linear[None])
-    else:
-        turned = _turned(splats.quaternions, across)
-        sized = (splats.log_scales + np.float32(np.log(sizes.mean()))).astype(np.float32)
-    return replace(
-        splats, means=means, quaternions=turned, log_scales=sized, harmonics=_harmonics(splats.harmonics, across)
-    )
+    alike, still = sizes[0] - sizes[2] <= ALIKE * sizes[0], bool(np.abs(across - np.eye(3)).max() < ALIKE)
+    same = alike and abs(sizes[0] - 1) < ALIKE
+    harmonics = None if still else _matrix(across, splats.degree)
+    every = rows is None or bool(rows.all())
+    index = None if rows is None or every else np.flatnonzero(rows)
+    out = {name: _room(getattr(splats, name), every) for name in ("means", "quaternions", "log_scales", "harmonics")}
+    if not alike:
+        some: Any = slice(None) if index is None else index
+        turns, scales = ellipsoids(splats.quaternions[some], splats.log_scales[some], linear[None])
+        out["quaternions"][some], out["log_scales"][some] = turns, scales
+    for start in range(0, len(splats) if index is None else len(index), _BLOCK):
+        block: Any = slice(start, start + _BLOCK) if index is None else index[start : start + _BLOCK]
+        out["means"][block] = splats.means[block].astype(np.float64) @ linear.T + matrix[:3, 3]
+        if alike:
+            turns, scales = splats.quaternions[block], splats.log_scales[block]
+            out["quaternions"][block] = turns if still else _turned(turns, across)
+            out["log_scales"][block] = scales if same else scales + np.float32(np.log(sizes.mean()))
+        values = splats.harmonics[block]
+        out["harmonics"][block] = (
+            values if harmonics is None else (values.reshape(len(values), -1) @ harmonics).reshape(values.shape)
+        )
+    return replace(splats, **out)
 
 
 def turned(harmonics: NDArray[np.float32], rotations: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -67,11 +81,12 @@ def _turned(quaternions: NDArray[np.float32], across: NDArray[np.float64]) -> ND
     return (turn / np.linalg.norm(turn, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _harmonics(harmonics: NDArray[np.float32], across: NDArray[np.float64]) -> NDArray[np.float32]:
-    degree = round(harmonics.shape[1] ** 0.5) - 1
-    if not degree or np.array_equal(across, np.eye(3)):
-        return harmonics
+def _matrix(across: NDArray[np.float64], degree: int) -> NDArray[np.float32] | None:
+    """[3 K, 3 K] that multiplies rows of all harmonics of a splat; None where there is nothing to turn."""
     # one product of rows with all 3 K numbers: several times as fast as one for each colour
-    matrix = np.kron(turning(across, degree).T, np.eye(3)).astype(np.float32)
-    assert len(matrix) == 3 * count(degree)
-    return (harmonics.reshape(len(harmonics), -1) @ matrix).reshape(harmonics.shape)
+    return np.kron(turning(across, degree).T, np.eye(3)).astype(np.float32) if degree else None
+
+
+def _room(values: NDArray[np.float32], every: bool) -> NDArray[np.float32]:
+    """An array to write to: a copy, unless every row will be written."""
+    return np.empty_like(values) if every else values.copy()

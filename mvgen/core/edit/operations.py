@@ -115,21 +115,17 @@ def added(editing: Editing, other: Splats, places: NDArray[np.bool_] | None = No
 def moved(editing: Editing, matrix: NDArray[np.float64]) -> Editing:
     """The selected after an affine map [4, 4]."""
     editing.needed()
-    return changed(editing, mapped(_selected(editing), matrix))
+    splats = mapped(editing.splats, matrix, editing.selected)
+    return replace(editing, splats=splats, touched=editing.touched | editing.selected)
 
 
 def recoloured(editing: Editing, colour: tuple[float, float, float]) -> Editing:
     """The mean colour of the selected becomes ``colour``, sRGB in [0, 1]; differences from it stay."""
     editing.needed()
-    part = _selected(editing)
-    harmonics = part.harmonics.copy()
-    mean = part.harmonics[:, 0].mean(0, dtype=np.float64)
-    harmonics[:, 0] += ((np.array(colour) - 0.5) / DEGREE_ZERO - mean).astype(np.float32)
-    return changed(editing, replace(part, harmonics=harmonics))
-
-
-def _selected(editing: Editing) -> Splats:
-    return editing.splats if editing.selected.all() else editing.splats[editing.selected]
+    rows, harmonics = editing.selected, editing.splats.harmonics.copy()
+    mean = harmonics[rows, 0].mean(0, dtype=np.float64)
+    harmonics[rows, 0] += ((np.array(colour) - 0.5) / DEGREE_ZERO - mean).astype(np.float32)
+    return replace(editing, splats=replace(editing.splats, harmonics=harmonics), touched=editing.touched | rows)
 
 
 def _all_selected(editing: Editing) -> Editing:
