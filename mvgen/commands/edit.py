@@ -15,7 +15,7 @@ from mvgen.commands.options import BadValue, Format, Output, parse_colour, parse
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from mvgen.core.edit.recipe import Recipe, Step, Where
+    from mvgen.core.edit.recipe import FileReference, Recipe, Step, Where
     from mvgen.core.edit.replay import Place
     from mvgen.core.splats.fit.views import Photo
 
@@ -208,7 +208,7 @@ def edit(
     job.progress.stage("read")
     repeated = {"region": region, "recipe": recipe, "add": add, "translate": translate, "rotate": rotate}
     repeated |= {"scale": scale, "stretch": stretch, "shear": shear, "mirror": mirror, "drag": drag, "recolor": recolor}
-    fit = None if scene is None else (scene, int(iterations), size)
+    fit = None if scene is None else {"scene": scene, "iterations": int(iterations), "size": size}
     steps = _steps(job, repeated, rigid, about, fit)
     if path.suffix.lower() == CHECKPOINT:
         return _edit_fit(job, path, output, format, steps)
@@ -225,7 +225,7 @@ def _steps(
     repeated: dict[str, list[Any] | None],
     rigid: bool,
     about: tuple[float, float, float] | None,
-    fit: tuple[str, int, int] | None,
+    fit: dict[str, Any] | None,
 ) -> Recipe:
     """The recipe that the options ask for, in their order. All drags are one step, where the first of them stands."""
     from mvgen.core.edit.recipe import Recipe, Refit, Select, load_recipe
@@ -254,7 +254,7 @@ def _steps(
         steps.append(replace(step, region=where))
         where = None
     if fit is not None and not drags:
-        steps.append(Refit(region=where, scene=fit[0], iterations=fit[1], size=fit[2]))
+        steps.append(Refit(region=where, **fit))
         where = None
     if not steps:
         raise UsageError("nothing is to be done", "name an operation, such as --translate 0,1,0, or a --recipe")
@@ -267,7 +267,7 @@ def _step(
     value: Any,
     rigid: bool,
     about: tuple[float, float, float] | None,
-    fit: tuple[str, int, int] | None,
+    fit: dict[str, Any] | None,
 ) -> Step:
     from mvgen.core.edit import recipe as r
 
@@ -286,19 +286,19 @@ def _step(
         "drag": lambda: r.Drag(
             mode="rigid" if rigid else "deform",
             handles=tuple(r.Handle(*reach) for reach in value),
-            **({} if fit is None else {"scene": fit[0], "iterations": fit[1], "size": fit[2]}),
+            **(fit or {}),
         ),
     }
     return make[name]()
 
 
 def _add(job: Job, text: str) -> Step:
-    from mvgen.core.edit.recipe import Add, reference
+    from mvgen.core.edit.recipe import Add
     from mvgen.core.io.transforms import read_transform
 
     match = _STEPS.fullmatch(text)
     name, steps = (text, None) if match is None or Path(text).exists() else match.groups()
-    told = reference(job.read(name, "file of splats", folder=True), None if name == "-" else name)
+    told = _reference(job, name, "file of splats")
     if steps is None:
         return Add(file=told)
     try:
@@ -309,14 +309,23 @@ def _add(job: Job, text: str) -> Step:
 
 
 def _where(job: Job, spot: Spot | str) -> Where:
-    from mvgen.core.edit.recipe import Where, reference
+    from mvgen.core.edit.recipe import Where
 
     if isinstance(spot, Spot):
-        return Where(**{spot.kind: spot.numbers})
+        where: dict[str, Any] = {spot.kind: spot.numbers}
+        return Where(**where)
     name, colon, part = spot.rpartition(":")
     if not colon or Path(spot).exists():
         name, part = spot, ""
-    return Where(reference(job.read(name, "region", folder=True), name, part or None))
+    return Where(_reference(job, name, "region", part or None))
+
+
+def _reference(job: Job, name: str, what: str, part: str | None = None) -> FileReference:
+    """Of a file as it was named, or of the copy of a stream."""
+    from mvgen.core.edit.recipe import reference
+
+    path = job.read(name, what, folder=True)
+    return reference(path, name if path == Path(name) else None, part)
 
 
 # ---------------------------------------------------------------- what is edited

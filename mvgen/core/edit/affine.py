@@ -31,7 +31,9 @@ def mapped(splats: Splats, matrix: NDArray[np.float64], rows: NDArray[np.bool_] 
     harmonics = None if still else _matrix(across, splats.degree)
     every = rows is None or bool(rows.all())
     index = None if rows is None or every else np.flatnonzero(rows)
-    out = {name: _room(getattr(splats, name), every) for name in ("means", "quaternions", "log_scales", "harmonics")}
+    out: dict[str, Any] = {
+        name: _room(getattr(splats, name), every) for name in ("means", "quaternions", "log_scales", "harmonics")
+    }
     if not alike:
         some: Any = slice(None) if index is None else index
         turns, scales = ellipsoids(splats.quaternions[some], splats.log_scales[some], linear[None])

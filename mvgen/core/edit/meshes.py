@@ -60,7 +60,7 @@ def moved(editing: Editing, matrix: NDArray[np.float64]) -> Editing:
     mesh, mask = editing.mesh, editing.selected
     new = transformed(mesh, matrix)
     if not mask.all():
-        inside: NDArray[np.bool_] = np.asarray(mask[mesh.faces]).all(1)
+        inside = np.logical_and.reduce(mask[mesh.faces], axis=1)
         outer, turned = mask[:, None], inside[:, None]
         normals = None
         if mesh.normals is not None and new.normals is not None:
