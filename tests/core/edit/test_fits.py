@@ -13,10 +13,13 @@ from mvgen.core.edit.replay import Place, edited
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Silent
 from mvgen.core.render.splats import Painter
+from mvgen.core.splats.fit.fit import fit_splats
+from mvgen.core.splats.fit.options import FitOptions
 from mvgen.core.splats.fit.state import SPLATS, begin, load_state, save_state
+from mvgen.core.splats.fit.train import Job
 from mvgen.core.splats.seen import SCENE_FRAME
 from tests.core.edit.shapes import same_rows
-from tests.core.splats.fit.ball import ball, photos
+from tests.core.splats.fit.ball import ball, photos, points
 
 PHOTOS = photos(8)
 
@@ -141,3 +144,17 @@ def test_numbers_are_those_of_the_file_whatever_the_scene_has():
     fitted = fits.refitted(replace(begun(before), selected=mask), mask, fitting(20))
     assert same_rows(before, fitted.splats, ~mask)
     assert np.abs(fitted.splats.means[mask] - before.means[mask]).max() < 0.1
+
+
+def test_a_fit_goes_on_from_an_edited_checkpoint(tmp_path):
+    options = FitOptions(iterations=40, splats=500, degree=0)
+    job = Job(PHOTOS, options, (0.0, 0.0, 0.0), 0, "cpu")
+    whole = fit_splats(job, points(), Silent(), tmp_path)
+    (file,) = tmp_path.iterdir()
+    state = replace(load_state(file, "cpu"), step=30)
+    editing = fits.of_state(state)
+    away = removed(replace(editing, selected=editing.splats.means[:, 1] > 0.7))
+    save_state(fits.to_state(away, state), file)
+    fitted = fit_splats(job, points(), Silent(), tmp_path)
+    assert len(away.splats) <= len(fitted) < len(whole)
+    assert load_state(file, "cpu").step == 40
