@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,27 +29,21 @@ def mapped(splats: Splats, matrix: NDArray[np.float64], rows: NDArray[np.bool_] 
     across = left @ right
     alike, still = sizes[0] - sizes[2] <= ALIKE * sizes[0], bool(np.abs(across - np.eye(3)).max() < ALIKE)
     same = alike and abs(sizes[0] - 1) < ALIKE
-    harmonics = None if still else _matrix(across, splats.degree)
     every = rows is None or bool(rows.all())
     index = None if rows is None or every else np.flatnonzero(rows)
-    out: dict[str, Any] = {
-        name: _room(getattr(splats, name), every) for name in ("means", "quaternions", "log_scales", "harmonics")
-    }
+    out: dict[str, Any] = {name: _room(getattr(splats, name), every) for name in ("means", "quaternions", "log_scales")}
     if not alike:
         some: Any = slice(None) if index is None else index
         turns, scales = ellipsoids(splats.quaternions[some], splats.log_scales[some], linear[None])
         out["quaternions"][some], out["log_scales"][some] = turns, scales
-    for start in range(0, len(splats) if index is None else len(index), _BLOCK):
-        block: Any = slice(start, start + _BLOCK) if index is None else index[start : start + _BLOCK]
+    for block in _blocks(len(splats), index):
         out["means"][block] = splats.means[block].astype(np.float64) @ linear.T + matrix[:3, 3]
         if alike:
             turns, scales = splats.quaternions[block], splats.log_scales[block]
             out["quaternions"][block] = turns if still else _turned(turns, across)
             out["log_scales"][block] = scales if same else scales + np.float32(np.log(sizes.mean()))
-        values = splats.harmonics[block]
-        out["harmonics"][block] = (
-            values if harmonics is None else (values.reshape(len(values), -1) @ harmonics).reshape(values.shape)
-        )
+    if not still and splats.degree:
+        out["harmonics"] = _harmonics(splats, across, index)
     return replace(splats, **out)
 
 
@@ -83,10 +78,25 @@ def _turned(quaternions: NDArray[np.float32], across: NDArray[np.float64]) -> ND
     return (turn / np.linalg.norm(turn, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _matrix(across: NDArray[np.float64], degree: int) -> NDArray[np.float32] | None:
-    """[3 K, 3 K] that multiplies rows of all harmonics of a splat; None where there is nothing to turn."""
+def _harmonics(splats: Splats, across: NDArray[np.float64], index: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """[N, K, 3], those at an index turned."""
     # one product of rows with all 3 K numbers: several times as fast as one for each colour
-    return np.kron(turning(across, degree).T, np.eye(3)).astype(np.float32) if degree else None
+    matrix = np.kron(turning(across, splats.degree).T, np.eye(3)).astype(np.float32)
+    rows = splats.harmonics.reshape(len(splats), -1)
+    out = _room(rows, index is None)
+    for block in _blocks(len(rows), index):
+        if isinstance(block, slice):
+            np.matmul(rows[block], matrix, out=out[block])
+        else:
+            out[block] = rows[block] @ matrix
+    return out.reshape(splats.harmonics.shape)
+
+
+def _blocks(number: int, index: NDArray[np.int64] | None) -> Iterator[slice | NDArray[np.int64]]:
+    """All of ``number`` rows, or those at an index, a few at a time."""
+    for start in range(0, number if index is None else len(index), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        yield part if index is None else index[part]
 
 
 def _room(values: NDArray[np.float32], every: bool) -> NDArray[np.float32]:
