@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "render": "Pictures or a video of a mesh or points",
     "view": "Shapes and scenes in a browser",
     "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
+    "select-region": "Some vertices, points, splats or cells, for commands that change only these",
     "convert": "Meshes, points and scenes from one format to another",
     "compress": "Meshes into files of a few kilobytes",
     "decompress": "Compressed meshes back into mesh files",
