@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOLID = 0.5  # of a pixel must be covered for depth and normal to be told
-AGREE = 0.03  # of its mean: the standard deviation of depth among the splats at a pixel that see one surface
+AGREE = 0.015  # of its mean: the standard deviation of depth among the splats at a pixel that see one surface
 Renderer = Literal["mvgen", "gsplat"]
 
 
