@@ -112,8 +112,8 @@ def _nearest_colours(
 def _towards(
     centre: NDArray[np.float64], places: NDArray[np.float64], colours: NDArray[np.float64], width: float
 ) -> Splats:
-    """Flat splats of a width that face a centre."""
-    scales = np.tile([width, width, FLAT * width], (len(places), 1))
+    """Flat splats that face a centre, with neighbours at a distance of ``width``."""
+    scales = np.tile([WIDTH * width, WIDTH * width, FLAT * WIDTH * width], (len(places), 1))
     return _splats(places, _facing(centre - places), scales, colours, OPACITY)
 
 
