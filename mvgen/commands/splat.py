@@ -33,10 +33,10 @@ def splat(
     output: Output,
     splats: Annotated[
         Any, typer.Option(parser=parse_count, metavar="N", help="Most splats; more show finer detail.")
-    ] = "100k",
+    ] = "50k",
     iterations: Annotated[
         Any, typer.Option(parser=parse_count, metavar="N", help="Steps; each looks at one photo.")
-    ] = "3k",
+    ] = "1k",
     size: Annotated[
         int, typer.Option(min=16, max=8192, metavar="PIXELS", help="Long side of the photos as they are seen.")
     ] = 640,
@@ -72,7 +72,13 @@ def splat(
         bool, typer.Option("--antialiased", help="For renderers that fade what is smaller than a pixel.")
     ] = False,
     background: Annotated[
-        Colour, typer.Option(parser=parse_colour, metavar="COLOUR", help="What is behind all splats.")
+        Colour,
+        typer.Option(
+            parser=parse_colour,
+            metavar="COLOUR",
+            help="black, white or #rrggbb: behind all splats.",
+            show_default="black",
+        ),
     ] = BLACK,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="DIR", help="Keep the fit here, and go on from there.")

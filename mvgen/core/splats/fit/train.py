@@ -43,12 +43,12 @@ def train(
     are. ``keep`` is called with the state from time to time."""
     options, extent = job.options, job.extent
     total = options.iterations
-    every = max(1, round(options.density.every * total))
+    every = max(len(job.photos), round(options.density.every * total))
     apart = max(1, total // 20)
     for step in range(state.step, total):
         state = one_step(state, job, dome, extent)
         if (step + 1) % every == 0 and options.density.start * total <= step + 1 <= options.density.stop * total:
-            state = changed(state, job, options.splats - len(dome["means"]), extent, step)
+            state = changed(state, job, options.splats - len(dome["means"]), extent, step, every)
         progress.advance()
         if keep is not None and ((step + 1) % apart == 0 or step + 1 == total):
             keep(state)
@@ -99,12 +99,10 @@ def loss_of(
         loss = loss + options.outside * ((1 - light) - mask).abs().mean()
     if depth is not None and photo.depth is not None:
         loss = loss + options.depth * depth_loss(depth, 1 - light, torch.from_numpy(photo.depth).to(job.device))
-    if options.opaque:
-        loss = loss + options.opaque * torch.sigmoid(values["logits"]).mean()
-    if options.small:
-        loss = loss + options.small * torch.exp(values["log_scales"]).mean() / job.extent
-    if options.flat:
-        loss = loss + options.flat * torch.exp(values["log_scales"].min(1).values).mean() / job.extent
+    scales = torch.exp(values["log_scales"]) / job.extent
+    loss = loss + options.flat * scales.min(1).values.mean()
+    if options.strategy == "mcmc":
+        loss = loss + options.opaque * torch.sigmoid(values["logits"]).mean() + options.small * scales.mean()
     return loss, flat
 
 
@@ -146,15 +144,15 @@ def pushed(state: State, flat: Flat, camera: Camera) -> None:
     state.seen.add_(seen)
 
 
-def changed(state: State, job: Job, most: int, extent: float, step: int) -> State:
-    """Splats come and go by the strategy; at most ``most`` are left."""
+def changed(state: State, job: Job, most: int, extent: float, step: int, every: int) -> State:
+    """Splats come and go by the strategy, as they do ``every`` so many steps; at most ``most`` are left."""
     options, total = job.options, job.options.iterations
     with torch.no_grad():
         if options.strategy == "mcmc":
             return moved(state, options.density, most, noise(job.seed, step, 1))
         state = grown(state, options.density, extent, most, noise(job.seed, step, 1))
         apart = round(options.density.reset * total)
-        if apart and (step + 1) % apart < max(1, round(options.density.every * total)):
+        if apart and (step + 1) // apart > (step + 1 - every) // apart:
             state = faded(state, options.density)
     return state
 
