@@ -202,7 +202,7 @@ def reconstruct(
     settings: Settings = None,
     format: Format = None,
 ) -> Report:
-    """Photos to a textured mesh, points, or a posed scene; on the CPU, with no download.
+    """Photos to a textured mesh, points, splats, or a posed scene; on the CPU, with no download.
 
     Take photos from different places, each showing about two thirds of what the one before shows. The result is
     upright (+Y), centred, and two units long, unless cameras or distances are given. Stages: load, sfm, stereo (dust3r:
