@@ -95,6 +95,7 @@ def splat(
       mvgen splat scene/ -o scene.ply
       mvgen splat colmap/ -o scene.spz --splats 500k --iterations 15k --size 1600 --device cuda
     """
+    from mvgen.core.render.splats import usable_device
     from mvgen.core.splats.files import WRITE_FORMATS, save_splats, written_format
     from mvgen.core.splats.fit.fit import fit_splats, quality
     from mvgen.core.splats.fit.options import FitOptions
@@ -118,10 +119,11 @@ def splat(
     job.progress.stage("read")
     photos, cloud = _inputs(job, scene, images, points, depths, surface, options.size)
     seen, held = split(photos, hold_out)
-    fit = Fit(seen, options, background, job.seed, job.device)
+    device = usable_device(job.device, job.progress)
+    fit = Fit(seen, options, background, job.seed, device)
     found = fit_splats(fit, cloud, job.progress, None if checkpoint is None else Path(checkpoint))
     job.progress.stage("compare", len(seen) + len(held))
-    scores = quality(found, seen, background), quality(found, held, background)
+    scores = tuple(quality(found, part, background, device) for part in (seen, held))
     job.write(output, lambda draft: save_splats(found, draft, kind), format)
     return _report(output, len(found), options, *scores)
 

@@ -102,10 +102,10 @@ def painter(splats: Splats, device: str, renderer: Renderer, progress: Progress)
         if reason is not None:
             raise CannotError(f"gsplat cannot be used: {reason}", "leave --renderer out: mvgen draws splats itself")
         return Painter(splats, device, splatting_gsplat.draw)
-    return Painter(splats, _usable(device, progress))
+    return Painter(splats, usable_device(device, progress))
 
 
-def _usable(device: str, progress: Progress) -> str:
+def usable_device(device: str, progress: Progress) -> str:
     """The device, or ``cpu`` with a warning where its kernels do not run."""
     if device == "cpu":
         return device

@@ -133,6 +133,6 @@ def test_opacities_fall_from_time_to_time_where_that_is_asked_for():
     work = job(replace(SHORT, density=Density(reset=0.5)))
     opacities = []
     for step in (28, 29, 30, 59):  # 30 and 60 steps are done after the second and the last
-        state = changed(begin(ball(100), 8, 1, "cpu"), work, 500, work.extent, step, 1)
+        state = changed(begin(ball(100), 8, 1, "cpu"), work, 500, step, 1)
         opacities.append(float(torch.sigmoid(state.values["logits"]).max()))
     assert [o < 0.02 for o in opacities] == [False, True, False, True]
