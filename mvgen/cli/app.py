@@ -19,14 +19,14 @@ from mvgen.cli.help import ORDER, HelpfulCommand
 from mvgen.core.errors import ExitCode, UsageError
 
 COMMANDS: Final = {
-    "reconstruct": "Photos to a textured mesh, points, or a posed scene",
+    "reconstruct": "Photos to a textured mesh, points, splats, or a posed scene",
     "generate": "A picture to a textured mesh",
     "splat": "Gaussian splats fitted to posed photos",
     "edit": "Parts of splats or a mesh moved, dragged, removed, added, fitted again",
-    "render": "Pictures or a video of a mesh or points",
-    "view": "Shapes and scenes in a browser",
-    "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
     "select-region": "Some vertices, points, splats or cells, for commands that change only these",
+    "render": "Pictures or a video of a mesh, points or splats",
+    "view": "Shapes and scenes in a browser",
+    "mesh": "A surface from points, depth maps, splats or grids; or a mesh cleaned and changed",
     "convert": "Meshes, points and scenes from one format to another",
     "compress": "Meshes into files of a few kilobytes",
     "decompress": "Compressed meshes back into mesh files",

@@ -113,10 +113,12 @@ def _done(
 
 def _fitting(scene: str, iterations: int | None, size: int | None, place: Place) -> Fitting:
     from mvgen.core.edit.fits import Fitting
+    from mvgen.core.render.splats import usable_device
 
     if iterations is None or size is None:
         raise UsageError("a fit needs iterations and a size", "write them into the recipe")
-    return Fitting(place.photos(scene, size), iterations, place.seed, place.device, place.progress)
+    device = usable_device(place.device, place.progress)
+    return Fitting(place.photos(scene, size), iterations, place.seed, device, place.progress)
 
 
 def _other(step: Add, editing: operations.Editing, place: Place) -> Splats:
