@@ -14,8 +14,8 @@ from mvgen.core.splats.model import Splats, product, quaternion
 from mvgen.kernels.ellipsoids import mapped as ellipsoids
 
 ALIKE = 1e-12  # difference of singular values, as a share, below which a map keeps the shape of things
-_DIRECTIONS = 32  # at which harmonics are sampled to turn each splat's own way
-_BLOCK = 1 << 14  # splats at a time, few enough for a cache
+_DIRECTIONS = 24  # at which harmonics are sampled to turn each splat's own way
+_BLOCK, _SMALL_BLOCK = 1 << 14, 1 << 9  # splats at a time, few enough for a cache
 
 
 def mapped(splats: Splats, matrix: NDArray[np.float64], rows: NDArray[np.bool_] | None = None) -> Splats:
@@ -55,8 +55,8 @@ def turned(harmonics: NDArray[np.float32], rotations: NDArray[np.float64]) -> ND
     seen = spread(_DIRECTIONS)
     back = np.linalg.pinv(basis(seen, degree))[1:]  # from values at directions to coefficients, exact
     out = harmonics.copy()
-    for start in range(0, len(out), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    for start in range(0, len(out), _SMALL_BLOCK):
+        block = slice(start, start + _SMALL_BLOCK)
         there = seen @ rotations[block]  # f'(d) = f(R^T d)
         out[block, 1:] = back @ (basis(there, degree)[..., 1:] @ harmonics[block, 1:].astype(np.float64))
     return out

@@ -53,10 +53,11 @@ class Field:
 
 def thinned(points: NDArray[np.floating], width: float) -> NDArray[np.float64]:
     """[M, 3]: the mean of the points in each cell of a width."""
-    cells = np.floor(points / width).astype(np.int64)
-    _, inverse = np.unique(cells, axis=0, return_inverse=True)
-    number = np.bincount(inverse.reshape(-1))
-    return np.stack([np.bincount(inverse.reshape(-1), column) / number for column in points.T], 1)
+    cells = np.floor((points - points.min(0)) / width)
+    sides = cells.max(0) + 1
+    _, inverse = np.unique((cells[:, 0] * sides[1] + cells[:, 1]) * sides[2] + cells[:, 2], return_inverse=True)
+    number = np.bincount(inverse)
+    return np.stack([np.bincount(inverse, column) / number for column in points.T], 1)
 
 
 def solved(
