@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -231,27 +231,28 @@ def _steps(
     from mvgen.core.edit.recipe import Recipe, Refit, Select, load_recipe
 
     left = {name: list(values or ()) for name, values in repeated.items()}
-    regions = [_where(job, spot) for spot in left["region"]]
-    where = regions.pop(0) if regions else None
-    override, steps = where, list[Any]()
     drags, left["drag"] = left["drag"], left["drag"][:1]
-    for name in job.order:
+    order, where, steps = list(job.order), None, list[Any]()
+    if "region" in order:  # the first one holds from the beginning
+        order.insert(0, order.pop(order.index("region")))
+    for name in order:
+        if name in ("remove", "keep", "duplicate"):
+            value: Any = None
+        elif left.get(name):
+            value = left[name].pop(0)
+        else:
+            continue
         if name == "region":
-            if override is None:
-                where = regions.pop(0)
-            override = None
+            if where is not None:
+                raise UsageError(f"--region {value}: follows another one", "join them with mvgen select-region")
+            where = _where(job, value)
             continue
         if name == "recipe":
-            old = load_recipe(job.read(left["recipe"].pop(0), "recipe")).steps
-            steps += [s if where is None or s.region is None else replace(s, region=where) for s in old]
-            where = None
-            continue
-        flag = name in ("remove", "keep", "duplicate")
-        if not flag and not left.get(name):
-            continue
-        value = None if flag else left[name].pop(0)
-        step = _step(job, name, drags if name == "drag" else value, rigid, about, fit)
-        steps.append(replace(step, region=where))
+            old = load_recipe(job.read(value, "recipe")).steps
+            steps += old if where is None else _elsewhere(old, where)
+        else:
+            step = _step(job, name, drags if name == "drag" else value, rigid, about, fit)
+            steps.append(replace(step, region=where))
         where = None
     if fit is not None and not drags:
         steps.append(Refit(region=where, **fit))
@@ -259,6 +260,15 @@ def _steps(
     if not steps:
         raise UsageError("nothing is to be done", "name an operation, such as --translate 0,1,0, or a --recipe")
     return Recipe(tuple(steps) if where is None else (*steps, Select(region=where)))
+
+
+def _elsewhere(steps: Sequence[Step], where: Where) -> list[Step]:
+    """Steps of a recipe with another region in place of theirs; where they have none, they work on it."""
+    from mvgen.core.edit.recipe import Select
+
+    if all(step.region is None for step in steps):
+        return [Select(region=where), *steps]
+    return [step if step.region is None else replace(step, region=where) for step in steps]
 
 
 def _step(

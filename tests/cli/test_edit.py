@@ -95,6 +95,9 @@ def test_a_recipe_is_written_and_replayed(folder: Path) -> None:
     assert out.returncode == 3 and b"region of 60 splats, but the input has 90" in out.stderr
     report = done(folder, "other.ply", "-o", "f.ply", "--recipe", "e.recipe.json", "--region", "five.npz")
     assert report["changed"] == 5
+    done(folder, "a.ply", "-o", "g.ply", "--rotate", "x:20")
+    report = done(folder, "other.ply", "-o", "h.ply", "--recipe", "g.recipe.json", "--region", "five.npz")
+    assert report["changed"] == 5
 
 
 def test_drags_from_the_shell(tmp_path: Path) -> None:
@@ -176,6 +179,7 @@ def test_a_mesh_keeps_its_texture(tmp_path: Path) -> None:
         (["--region", "a.ply", "--remove"], 3, "a.ply: not a readable region"),
         (["--region", "r.npz", "--remove"], 2, "several regions"),
         (["--region", "r.npz:mid", "--remove"], 2, "no region mid"),
+        (["--region", "r.npz:low", "--region", "r.npz:high", "--remove"], 2, "follows another one"),
         (["--remove"], 1, "all splats would be removed"),
         (["--add", "none.ply"], 3, "none.ply: no such file"),
         (["--add", "a.ply:scale=0"], 2, "--add scale=0"),
