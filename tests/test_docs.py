@@ -24,7 +24,7 @@ def name_of(path):
 @pytest.fixture(scope="module")
 def known_options():
     """Options of all commands, from their help."""
-    commands = sorted(p.stem for p in (ROOT / "mvgen" / "commands").glob("*.py"))
+    commands = sorted(p.stem.replace("_", "-") for p in (ROOT / "mvgen" / "commands").glob("*.py"))
     out = set()
     for command in commands:
         run = subprocess.run([sys.executable, "-m", "mvgen", command, "--help"], capture_output=True, text=True)

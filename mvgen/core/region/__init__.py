@@ -1,0 +1,1 @@
+"""Regions: which vertices, faces, points, splats or grid cells are meant."""

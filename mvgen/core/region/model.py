@@ -1,0 +1,44 @@
+"""A region as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["vertices", "faces", "points", "splats", "cells"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NAME = "region"  # of a region that has no other
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Some of the N things that a file holds, in the order in which it holds them.
+
+    kind: what they are; mask [N]: which of them are meant. Cells of a grid [X, Y, Z] are counted with z fastest.
+    bounds [2, 3]: lowest and highest corner of those meant, in scene units; None where there are none, or not known.
+    """
+
+    kind: Kind
+    mask: NDArray[np.bool_]
+    bounds: NDArray[np.float64] | None = None
+    name: str = NAME
+
+    @property
+    def count(self) -> int:
+        """N: of all things, meant or not."""
+        return len(self.mask)
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """[M], rising: of those meant."""
+        return np.flatnonzero(self.mask)
+
+
+def region_of(kind: Kind, mask: NDArray[np.bool_], points: NDArray[np.floating], name: str = NAME) -> Region:
+    """The region with the bounds of its points; points [N, 3] are where the N things are."""
+    inside = points[mask]
+    bounds = np.stack([inside.min(0), inside.max(0)]).astype(np.float64) if len(inside) else None
+    return Region(kind, mask, bounds, name)

@@ -1,0 +1,109 @@
+"""What an input holds, as places of which some can be selected."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.errors import CannotError, InputError
+from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.io.companions import Warn, ignore
+from mvgen.core.io.grids import Grid, load_grid
+from mvgen.core.io.meshes import load_any
+from mvgen.core.region import interactive3d
+from mvgen.core.region.model import NAME, Kind, Region, region_of
+from mvgen.core.render.orbit import Shape, robust_points, up_of
+from mvgen.core.splats import seen
+from mvgen.core.splats.files import holds_splats, load_splats
+from mvgen.core.splats.model import Splats
+
+Mask = NDArray[np.bool_]
+_ARRAYS = (b"PK\x03\x04", b"\x93NUMPY")
+
+
+@dataclass(frozen=True, eq=False)
+class Things:
+    """N places [N, 3], in the numbers of the file: vertices, points, means of splats, or middles of occupied cells.
+
+    shape: they themselves; of cells, their middles as points. count: of all things; places stand for those numbered
+    ``among`` [N], which of cells are the occupied ones; else None, for all. grid: that of the cells. name: of the file.
+    """
+
+    name: str
+    kind: Kind
+    shape: Shape
+    count: int
+    among: NDArray[np.int64] | None = None
+    grid: Grid | None = None
+
+    @property
+    def places(self) -> NDArray[np.floating]:
+        if isinstance(self.shape, Mesh):
+            return self.shape.vertices
+        return self.shape.means if isinstance(self.shape, Splats) else self.shape.points
+
+    @property
+    def diagonal(self) -> float:
+        """Of the bounding box; without the few far places where these stretch it by half."""
+        return float(np.linalg.norm(np.ptp(robust_points(self.shape), axis=0)))
+
+    @property
+    def up(self) -> NDArray[np.float64]:
+        """[3], as the file has it."""
+        return seen.up_of(self.shape) if isinstance(self.shape, Splats) else up_of(self.shape.metadata)
+
+    def region(self, mask: Mask, name: str = NAME) -> Region:
+        """The region of the places in a mask [N]."""
+        if self.among is None:
+            return region_of(self.kind, mask, self.places, name)
+        whole = np.zeros(self.count, np.bool_)
+        whole[self.among[mask]] = True
+        return Region(self.kind, whole, region_of(self.kind, mask, self.places).bounds, name)
+
+    def mask(self, region: Region) -> Mask:
+        """[N]: the places of a region; empty cells have none."""
+        return region.mask if self.among is None else region.mask[self.among]
+
+
+def load_things(path: Path, name: str, warn: Warn = ignore) -> Things:
+    """Of a mesh, points, splats, a grid (.npz, .npy), or a folder with Interactive3D's grid.
+
+    Raises InputError for what is missing, damaged or of another kind, CannotError for a grid without occupied cells.
+    """
+    if path.is_dir() and (path / interactive3d.OCCUPIED).exists():
+        return _cells(interactive3d.load_cells(path / interactive3d.OCCUPIED), name)
+    if holds_splats(path):
+        splats = load_splats(path, warn, None)
+        return Things(name, "splats", splats, len(splats))
+    if path.is_dir():
+        raise InputError(f"{path}: holds neither splats nor {interactive3d.OCCUPIED}", "name a file")
+    if _holds_arrays(path):
+        is_theirs = path.name == interactive3d.OCCUPIED
+        return _cells(interactive3d.load_cells(path) if is_theirs else load_grid(path), name)
+    shape = load_any(path, warn)
+    if isinstance(shape, Mesh):
+        return Things(name, "vertices", shape, len(shape.vertices))
+    return Things(name, "points", shape, len(shape))
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return False
+    return head.startswith(_ARRAYS[1]) or (head.startswith(_ARRAYS[0]) and zipfile.is_zipfile(path) and b".npy" in head)
+
+
+def _cells(grid: Grid, name: str) -> Things:
+    with np.errstate(invalid="ignore"):
+        inside = grid.values < grid.level if grid.kind == "sdf" else grid.values > grid.level
+    among = np.flatnonzero(inside)
+    if not len(among):
+        raise CannotError(f"{name}: none of its cells is occupied", "its values should be above 0.5 inside")
+    places = grid.origin + np.stack(np.unravel_index(among, inside.shape), 1) * grid.spacing
+    return Things(name, "cells", PointCloud(places), inside.size, among, grid)

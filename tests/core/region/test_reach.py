@@ -1,0 +1,83 @@
+"""Growing, parts, and ways along surfaces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.region import reach
+from tests.core.region.made import joined, on_sphere, shifted, sphere, splats_at, things
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), radius=st.floats(0.001, 2), share=st.floats(0, 1))
+def test_growing_adds_just_what_is_within_the_radius(seed, radius, share):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1, 1, (60, 3)) * [1, 1, rng.choice([0, 1])]
+    mask = rng.random(60) < share
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    near = (distance[:, mask] <= radius).any(1) | mask
+    assert np.array_equal(reach.grown(points, mask, radius), near)
+    rest = (distance[:, ~mask] <= radius).any(1)
+    assert np.array_equal(reach.shrunk(points, mask, radius), mask & ~rest)
+
+
+def test_growing_nothing_and_shrinking_everything():
+    points = on_sphere(50)
+    nothing, everything = np.zeros(50, bool), np.ones(50, bool)
+    assert not reach.grown(points, nothing, 1).any()
+    assert reach.shrunk(points, everything, 1).all()
+
+
+def test_parts_of_a_mesh_are_joined_by_faces_and_places():
+    large, small = sphere(3), shifted(sphere(1), (1.01, 0, 0))  # they overlap in space
+    soup = Mesh(large.vertices[large.faces].reshape(-1, 3), np.arange(large.faces.size, dtype=np.int32).reshape(-1, 3))
+    for first in (large, soup):
+        label = reach.parts(things(joined(small, first)), 0.01)
+        assert (label[: len(small.vertices)] == 1).all() and (label[len(small.vertices) :] == 0).all()
+
+
+def test_parts_of_points_and_splats_are_apart_by_more_than_the_gap():
+    points = np.concatenate([on_sphere(300) * 0.2, on_sphere(900, 1) * 0.2 + [2, 0, 0]])
+    for shape in (PointCloud(points), splats_at(points)):
+        label = reach.parts(things(shape), 0.1)
+        assert (label[:300] == 1).all() and (label[300:] == 0).all()
+    assert (reach.parts(things(PointCloud(points)), 1.7) == 0).all()
+
+
+def test_ways_along_a_sphere_are_as_long_as_its_arcs():
+    ball = things(sphere(4))
+    angle = np.arccos(np.clip(ball.places[:, 1], -1, 1))
+    start = np.array([0, 1.0, 0])
+    start = ball.places[reach.nearest(ball.places, start)]
+    angle = np.arccos(np.clip(ball.places @ start, -1, 1))
+    got = reach.along_surface(ball, start, 1.0)
+    assert not got[angle > 1.01].any() and got[angle < 0.92].all()
+
+
+def test_ways_do_not_jump_between_sheets():
+    side = np.linspace(0, 1, 30)
+    x, y = (v.reshape(-1) for v in np.meshgrid(side, side))
+    sheets = np.concatenate([np.stack([x, y, 0 * x], 1), np.stack([x, y, 0 * x + 0.2], 1)])
+    for shape in (PointCloud(sheets), splats_at(sheets)):
+        got = reach.along_surface(things(shape), np.array([0.5, 0.5, 0.0]), 0.4)
+        assert got[:900].sum() > 300 and not got[900:].any()
+    away = np.linalg.norm(sheets[:900] - [0.5, 0.5, 0], axis=1)
+    assert got[:900][away < 0.36].all()
+
+
+def test_ways_stay_on_a_mesh_with_doubled_vertices():
+    ball = sphere(3)
+    soup = Mesh(ball.vertices[ball.faces].reshape(-1, 3), np.arange(ball.faces.size, dtype=np.int32).reshape(-1, 3))
+    whole = reach.along_surface(things(ball), np.array([0, 1.0, 0]), 0.8)
+    assert np.array_equal(reach.along_surface(things(soup), np.array([0, 1.0, 0]), 0.8), whole[ball.faces].reshape(-1))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_points(count):
+    few = things(PointCloud(on_sphere(count)))
+    assert reach.along_surface(few, few.places[0], 0.001)[0]
+    assert len(reach.parts(few, 0.1)) == count and reach.spacing(few.places) >= 0
