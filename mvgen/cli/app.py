@@ -27,7 +27,6 @@ COMMANDS: Final = {
     "render": "Pictures or a video of a mesh, points or splats",
     "view": "Shapes and scenes in a browser",
     "mesh": "A surface from points, depth maps, splats or grids; or a mesh cleaned and changed",
-    "select-region": "Some vertices, points, splats or cells, for commands that change only these",
     "convert": "Meshes, points and scenes from one format to another",
     "compress": "Meshes into files of a few kilobytes",
     "decompress": "Compressed meshes back into mesh files",
