@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import Format, Output
+from mvgen.commands.options import WHITE, Format, Output
 from mvgen.core.errors import CannotError, UsageError
 from mvgen.core.region import language
 
@@ -93,6 +95,9 @@ def select_region(
     append: Annotated[bool, typer.Option("--append", help="Keep the regions of other names in OUTPUT.")] = False,
     allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Write a region of nothing, too.")] = False,
     preview: Annotated[str | None, typer.Option(metavar="PNG", help="A picture with the selection in orange.")] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Go on in a browser: click, brush, lasso, box, undo, save.")
+    ] = False,
     format: Format = None,
 ) -> Report:
     """Some vertices, points, splats or cells, for the commands that change only these.
@@ -106,6 +111,7 @@ def select_region(
       mvgen select-region mesh.glb -o leg.npz --click view_000:480,600 --grow 5%
       mvgen select-region scene.ply -o car.npz --mask car.png:IMG_3.jpg --cameras scene/ --component largest
       mvgen select-region mesh.glb -o rest.npz --region leg.npz --invert --minus head.npz
+      mvgen select-region splats.ply -o part.npz --interactive
     """
     told: dict[str, Any] = {
         "boxes": _each(language.box, box, "--box"),
@@ -130,8 +136,13 @@ def select_region(
     }
     kind = _kind(output, format)
     _check(job, output, kind, append, preview)
-    if not (drawn or inside or region or any(told[key] for key in told if key != "gap")):
+    says = bool(drawn or inside or region or any(told[key] for key in told if key != "gap"))
+    if not (says or interactive):
         raise UsageError("nothing says what to select", "add --box, --sphere, --click, ...; or --region FILE")
+    if interactive:
+        from mvgen.core.viewer.serve import need_viser
+
+        need_viser()
 
     from mvgen.core.io.cameras import read_cameras
     from mvgen.core.region.query import Eyes, Query, Steps, selected, stepped
@@ -160,14 +171,66 @@ def select_region(
         **lengths, invert=invert, both=_saved(job, both), either=_saved(job, either), minus=_saved(job, minus)
     )
     job.progress.stage("select")
-    chosen = stepped(things, selected(things, query, eyes, job.progress), steps)
-    found = things.region(chosen, name)
-    if not chosen.any() and not allow_empty:
-        raise _nothing(things)
-    _write(job, things, found, output, kind, format, append)
-    if preview is not None:
-        _write_preview(job, preview, things, chosen)
-    return _report(output, things, found, int(chosen.sum()))
+    chosen = stepped(things, selected(things, query, eyes, job.progress), steps) if says else _none(things)
+
+    def write(mask: Mask) -> str:
+        if not mask.any() and not allow_empty:
+            raise _nothing(things)
+        _write(job, things, things.region(mask, name), output, kind, format, append)
+        if preview is not None:
+            _write_preview(job, preview, things, mask)
+        return output
+
+    chosen = _in_browser(job, things, chosen, write) if interactive else chosen
+    if not interactive:
+        write(chosen)
+    return _report(output, things, things.region(chosen, name), int(chosen.sum()))
+
+
+def _none(things: Things) -> Mask:
+    import numpy as np
+
+    return np.zeros(len(things.places), np.bool_)
+
+
+def _in_browser(job: Job, things: Things, start: Mask, write: Callable[[Mask], str]) -> Mask:
+    """What was saved last before Ctrl-C."""
+    import numpy as np
+
+    from mvgen.core.region.session import Session
+    from mvgen.core.viewer.panel import add_panel, set_view
+    from mvgen.core.viewer.pick import add_tools
+    from mvgen.core.viewer.serve import serving, url_of
+    from mvgen.core.viewer.show import show
+    from mvgen.core.viewer.stage import make_stage
+    from mvgen.core.viewer.thin import Limits, thinned
+    from mvgen.core.viewer.things import Thing
+
+    thing = Thing(things.name, things.shape, things.up)
+    stage = make_stage([thing])
+    session, saved = Session(things, start), []
+
+    def save() -> str:
+        said = write(session.mask)
+        job.written[:] = dict.fromkeys(job.written)  # however often it is saved
+        saved.append(session.mask)
+        return said
+
+    with serving("127.0.0.1", None, "mvgen select-region") as server:
+        job.progress.stage("show")
+        small = thinned(thing, Limits(), np.random.default_rng(job.seed), job.progress.warn)
+        shown = show(server, small, stage, 0, job.progress)
+        add_tools(server, session, stage, save)
+        add_panel(server, [shown], stage, WHITE)
+        set_view(server, stage)
+        job.progress.close()
+        job.progress.say(f"{url_of(server)}  (Ctrl-C ends)")
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    if not saved:
+        raise CannotError(f"{things.name}: nothing was saved", 'press "save" in the browser before Ctrl-C')
+    return saved[-1]
 
 
 def _each(read: Callable[[str, str], Any], texts: list[str] | None, option: str) -> tuple[Any, ...]:

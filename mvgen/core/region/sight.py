@@ -75,18 +75,24 @@ class Sight:
 
     def place(self, camera: Camera, x: float, y: float) -> NDArray[np.float64]:
         """[3]: the place on the surface that a camera sees at a pixel. Raises CannotError where there is none."""
-        ray = np.linalg.inv(camera.intrinsics) @ [x, y, 1] @ camera.rotation
-        if isinstance(self.things.shape, Mesh):
-            found = self._hits(camera, ray[None])
-            depth = float(found[0]) if np.isfinite(found[0]) else 0.0
-        else:
-            depth = self._depth_near(camera, x, y)
-        if not depth > 0:
+        found = self.places(camera, [(x, y)])
+        if not len(found):
             raise CannotError(
                 f"{self.things.name}: nothing of it is at {x:g},{y:g} in {camera.name}",
                 f"its picture has {camera.width}x{camera.height} pixels; look at it with mvgen render",
             )
-        return camera.centre + depth * ray
+        return found[0]
+
+    def places(self, camera: Camera, pixels: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+        """[M, 3]: the places on the surface that a camera sees at pixels, without those that see none."""
+        homogeneous = np.concatenate([np.array(pixels, np.float64), np.ones((len(pixels), 1))], 1)
+        rays = homogeneous @ np.linalg.inv(camera.intrinsics).T @ camera.rotation
+        if isinstance(self.things.shape, Mesh):
+            depth = self._hits(camera, rays)
+        else:
+            depth = self._depth_near(camera, pixels)
+        hit = np.isfinite(depth)
+        return camera.centre + depth[hit, None] * rays[hit]
 
     def _hits(self, camera: Camera, rays: NDArray[np.float64]) -> NDArray[np.float64]:
         """[N]: depths at which rays, of depth 1, meet a mesh; infinite where they do not."""
@@ -115,14 +121,18 @@ class Sight:
         median_depth(pixels, depth[use].astype(np.float32), size[use].astype(np.float32), opacity[use], light, z)
         return np.asarray(cv2.morphologyEx(z, cv2.MORPH_OPEN, np.ones((_PINHOLE, _PINHOLE), np.uint8)))
 
-    def _depth_near(self, camera: Camera, x: float, y: float) -> float:
-        """At a pixel, or at the nearest one of its neighbours that has a depth; else 0."""
+    def _depth_near(self, camera: Camera, pixels: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+        """[n]: at pixels, or at the nearest one of their neighbours that has a depth; else infinite."""
         z = self._depths(camera, *_projected(camera, self.things.places))
-        column, row = x * z.shape[1] / camera.width - 0.5, y * z.shape[0] / camera.height - 0.5
         rows, columns = np.nonzero(np.isfinite(z))
-        far = (rows - row) ** 2 + (columns - column) ** 2
-        best = int(np.argmin(far)) if len(far) else -1
-        return float(z[rows[best], columns[best]]) if best >= 0 and far[best] <= _WINDOW**2 else 0.0
+        out = np.full(len(pixels), np.inf)
+        for i, (x, y) in enumerate(pixels):
+            column, row = x * z.shape[1] / camera.width - 0.5, y * z.shape[0] / camera.height - 0.5
+            far = (rows - row) ** 2 + (columns - column) ** 2
+            best = int(np.argmin(far)) if len(far) else -1
+            if best >= 0 and far[best] <= _WINDOW**2:
+                out[i] = z[rows[best], columns[best]]
+        return out
 
 
 def _projected(

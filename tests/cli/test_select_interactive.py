@@ -1,0 +1,174 @@
+"""mvgen select-region --interactive: what is selected in a browser is what the same options select without one."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mvgen.core.camera import Camera
+from mvgen.core.io.meshes import save_mesh
+from mvgen.core.region.files import load_region
+from mvgen.core.region.things import load_things
+from mvgen.core.render.orbit import look_at
+from mvgen.core.splats.files import save_splats
+from mvgen.core.viewer.stage import FIELD_OF_VIEW, make_stage
+from mvgen.core.viewer.things import Thing
+from tests.browser import needs_browser, page, wait_for
+from tests.core.region.made import on_sphere, sphere, splats_at
+
+pytest.importorskip("viser")
+pytestmark = needs_browser
+
+WIDTH, HEIGHT = 1200, 700
+NAMES = ("mesh.glb", "splats.ply")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shapes, and the browser's first view of each as a camera file."""
+    out = tmp_path_factory.mktemp("browser")
+    save_mesh(sphere(5), out / "mesh.glb")
+    save_splats(splats_at(on_sphere(4000), 0.05), out / "splats.ply")
+    for name in NAMES:
+        camera = first_view(out, name)
+        view = {
+            "name": "browser.png",
+            "intrinsics": camera.intrinsics.tolist(),
+            "world_to_camera": camera.world_to_camera.tolist(),
+        }
+        (out / f"{name}.json").write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "views": [view]}))
+    return out
+
+
+def first_view(folder: Path, name: str) -> Camera:
+    of = load_things(folder / name, name)
+    stage = make_stage([Thing(name, of.shape, of.up)])
+    eye, target = stage.first_view()
+    focal = HEIGHT / 2 / np.tan(FIELD_OF_VIEW / 2)
+    lens = np.array([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
+    return Camera("", WIDTH, HEIGHT, lens, look_at(eye, target, stage.up)).moved(stage.placing.inverse())
+
+
+@contextmanager
+def tab_of(folder: Path, name: str, *arguments: str) -> Iterator[tuple[Any, subprocess.Popen[str]]]:
+    """The page of an interactive selection, when it shows the shape, and the command's process."""
+    command = [sys.executable, "-m", "mvgen", "select-region", name, "-o", "picked.npz", "--interactive", *arguments]
+    (folder / "picked.npz").unlink(missing_ok=True)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.match(r"http://\S+", line):
+                with page(found[0], WIDTH, HEIGHT) as tab:
+                    wait_for(tab, lambda p: bool((np.abs(p[340:360, 580:620].astype(int) - 255) > 20).any()))
+                    tab.wait_for_timeout(500)
+                    yield tab, process
+                break
+        else:
+            pytest.fail("".join(lines))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def choose(tab: Any, label: str, value: str) -> None:
+    tab.get_by_label(label, exact=True).first.click()
+    tab.get_by_role("option", name=value, exact=True).click()
+    tab.wait_for_timeout(500)
+
+
+def press(tab: Any, label: str) -> None:
+    tab.get_by_role("button", name=label, exact=True).click()
+    tab.wait_for_timeout(500)
+
+
+def drag(tab: Any, path: list[tuple[float, float]]) -> None:
+    tab.mouse.move(*path[0])
+    tab.mouse.down()
+    for place in path[1:]:
+        tab.mouse.move(*place)
+        tab.wait_for_timeout(80)
+    tab.mouse.up()
+    tab.wait_for_timeout(800)
+
+
+def saved(tab: Any, folder: Path, name: str) -> NDArray[np.bool_]:
+    """What the button "save" writes."""
+    press(tab, "save")
+    of = load_things(folder / name, name)
+    end = time.monotonic() + 20
+    while not (folder / "picked.npz").exists() and time.monotonic() < end:
+        tab.wait_for_timeout(200)
+    return load_region(folder / "picked.npz", of.kind, of.count).mask
+
+
+def headless(folder: Path, name: str, *arguments: str) -> NDArray[np.bool_]:
+    command = [sys.executable, "-m", "mvgen", "select-region", name, "-o", "other.npz", "--cameras", f"{name}.json"]
+    subprocess.run([*command, *arguments], cwd=folder, check=True, capture_output=True)
+    of = load_things(folder / name, name)
+    return load_region(folder / "other.npz", of.kind, of.count).mask
+
+
+def same(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    """But for those just at the rim, as a browser's numbers are rounded."""
+    return bool((one != other).sum() <= 0.01 * other.sum()) and bool(other.any())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_click_is_the_click_of_the_command(folder: Path, name: str) -> None:
+    with tab_of(folder, name) as (tab, process):
+        choose(tab, "tool", "click")
+        tab.mouse.click(560, 330)
+        tab.wait_for_timeout(1000)
+        assert same(saved(tab, folder, name), headless(folder, name, "--click", "browser:560,330,2%"))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+
+
+def test_rectangle_lasso_brush_box_and_undo(folder: Path) -> None:
+    name = "splats.ply"
+    with tab_of(folder, name, "--half-space", "0,1,0,0.9") as (tab, _):
+        start = headless(folder, name, "--half-space", "0,1,0,0.9")
+        assert same(saved(tab, folder, name), start)
+        choose(tab, "found", "new")
+        choose(tab, "tool", "rectangle")
+        drag(tab, [(540, 300), (580, 330), (620, 380)])
+        wanted = headless(folder, name, "--lasso", "browser:540,300,620,300,620,380,540,380")
+        assert same(saved(tab, folder, name), wanted)
+        choose(tab, "tool", "lasso")
+        corners = [(540.0, 300.0), (600, 290), (660, 330), (640, 400), (560, 390)]
+        drag(tab, corners)
+        wanted = headless(folder, name, "--lasso", "browser:" + ",".join(f"{v:g}" for c in corners for v in c))
+        assert (saved(tab, folder, name) != wanted).sum() <= 0.1 * wanted.sum()  # the mouse is not heard all the time
+        press(tab, "undo")
+        press(tab, "undo")
+        assert same(saved(tab, folder, name), start)
+        choose(tab, "tool", "brush")
+        drag(tab, [(540.0 + 4 * k, 350.0) for k in range(20)])
+        clicks = [word for k in range(20) for word in ("--click", f"browser:{540 + 4 * k},350,2%")]
+        wanted = headless(folder, name, *clicks)
+        assert (saved(tab, folder, name) != wanted).sum() <= 0.15 * wanted.sum()
+
+
+def test_nothing_saved_is_an_error(folder: Path) -> None:
+    with tab_of(folder, "mesh.glb") as (tab, process):
+        press(tab, "save")  # of nothing: told in the browser
+        assert tab.get_by_text("none of its").first.is_visible()
+        process.send_signal(signal.SIGINT)
+        _, text = process.communicate(timeout=20)
+    assert process.returncode == 1 and "nothing was saved" in text
