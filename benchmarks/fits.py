@@ -4,7 +4,8 @@
 
 For each set of $MVGEN_DATA/rendered (those named, else all): the surface is reconstructed from all photos but every
 sixth, at their known cameras; splats are fitted to the same photos and compared with the sixth ones; `mvgen mesh` makes
-a surface of them, which is compared with the truth. So nothing of what is compared with has been seen.
+a surface of them, which is compared with the truth. So nothing of what is compared with has been seen. --sheet FILE: a
+picture with a row for each set: a photo that was held out, the splats from there, and the surface.
 """
 
 from __future__ import annotations
@@ -18,10 +19,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from benchmarks.common import data_folder, print_machine, print_table
-from mvgen.core.io.images import find_photos
+from mvgen.core.io.cameras import read_cameras
+from mvgen.core.io.images import encode_image, find_photos, read_image
+from mvgen.core.io.meshes import load_mesh
+from mvgen.core.progress import Silent
+from mvgen.core.render.frames import Look, frames
+from mvgen.core.splats.files import load_splats
+from mvgen.core.splats.seen import in_scene
 
 HOLD_OUT = 6
+SHEET = 400  # pixels of a picture's longer side
 
 
 def main() -> int:
@@ -31,17 +43,22 @@ def main() -> int:
     parser.add_argument("--iterations", default="800")
     parser.add_argument("--size", default="480")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for mvgen splat")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.jpg")
     options = parser.parse_args()
     data = data_folder()
     if data is None:
         parser.error("MVGEN_DATA is not set: it names a folder with rendered/")
     names = options.names or sorted(p.name for p in (data / "rendered").iterdir() if (p / "cameras.json").is_file())
     print_machine()
-    rows = []
+    rows, tiles = [], []
     for name in names:
         print(f"{name} ...", file=sys.stderr)
         with tempfile.TemporaryDirectory() as work:
             rows.append([name, *measure(data / "rendered" / name, Path(work), options)])
+            if options.sheet:
+                tiles.append(pictures(data / "rendered" / name, Path(work)))
+    if options.sheet:
+        options.sheet.write_bytes(encode_image(np.vstack(tiles), ".jpg"))
     title = f"{options.splats} splats, {options.iterations} iterations, photos of {options.size} pixels"
     header = ["set", "fitted, dB", "held out, dB", "held out, SSIM", "fit, s", "GB", "surface F at 1 %", "mesh, s"]
     print_table(title, header, rows)
@@ -67,6 +84,15 @@ def measure(folder: Path, work: Path, options: argparse.Namespace) -> list[Any]:
         fit["fitted"]["psnr"], fit["held_out"]["psnr"], fit["held_out"]["ssim"], fit["seconds"]["fit"],
         fit["peak_memory_mb"] / 1000, truth["metrics"]["f_score@1%"], mesh["seconds"]["total"],
     ]  # fmt: skip
+
+
+def pictures(folder: Path, work: Path) -> NDArray[np.uint8]:
+    """[H, 3 W, 3]: the first photo, the splats and the surface as its camera sees them."""
+    camera = read_cameras(folder / "cameras.json")[0].fitted(SHEET)
+    photo = Image.fromarray(read_image(folder / "images" / camera.name)).resize((camera.width, camera.height))
+    shapes = in_scene(load_splats(work / "a.ply", frame=None)), load_mesh(work / "a.glb")
+    views = [next(frames(shape, [camera], Look("color", (1.0, 1.0, 1.0)), Silent())) for shape in shapes]
+    return np.hstack([np.asarray(photo), *views])
 
 
 def report(*arguments: Any) -> dict[str, Any]:

@@ -15,17 +15,18 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from mvgen import __version__
-from mvgen.cli.help import HelpfulCommand
+from mvgen.cli.help import ORDER, HelpfulCommand
 from mvgen.core.errors import ExitCode, UsageError
 
 COMMANDS: Final = {
-    "reconstruct": "Photos to a textured mesh, points, or a posed scene",
+    "reconstruct": "Photos to a textured mesh, points, splats, or a posed scene",
     "generate": "A picture to a textured mesh",
     "splat": "Gaussian splats fitted to posed photos",
-    "render": "Pictures or a video of a mesh or points",
-    "view": "Shapes and scenes in a browser",
-    "mesh": "A surface from points, depth maps or grids; or a mesh cleaned and changed",
+    "edit": "Parts of splats or a mesh moved, dragged, removed, added, fitted again",
     "select-region": "Some vertices, points, splats or cells, for commands that change only these",
+    "render": "Pictures or a video of a mesh, points or splats",
+    "view": "Shapes and scenes in a browser",
+    "mesh": "A surface from points, depth maps, splats or grids; or a mesh cleaned and changed",
     "convert": "Meshes, points and scenes from one format to another",
     "compress": "Meshes into files of a few kilobytes",
     "decompress": "Compressed meshes back into mesh files",
@@ -53,13 +54,15 @@ class Common:
 
 @dataclass(frozen=True)
 class Task:
-    """A command ready to run: its name, function, devices, own arguments and the common options."""
+    """A command ready to run: its name, function, devices, own arguments, the common options, and the names of the
+    options in the order in which they were given."""
 
     name: str
     function: Callable[..., Any]
     devices: tuple[str, ...]
     arguments: dict[str, Any]
     common: Common
+    order: tuple[str, ...]
 
 
 _COMMON: Final[dict[str, tuple[Any, Any]]] = {
@@ -128,16 +131,17 @@ def _load(name: str) -> Any:
     module = import_module(_module(name))
     function = getattr(module, name.replace("-", "_"))
 
-    def collect(**values: Any) -> Task:
+    def collect(context: Any, **values: Any) -> Task:
         common = Common(**{key: values.pop(key) for key in _COMMON})
-        return Task(name, function, getattr(module, "DEVICES", ("cpu",)), values, common)
+        return Task(name, function, getattr(module, "DEVICES", ("cpu",)), values, common, context.meta[ORDER])
 
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for key, (annotation, default) in _COMMON.items()
     ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + shared
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [context, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared]
     collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     collect.__annotations__ = {p.name: p.annotation for p in parameters}
     collect.__doc__ = function.__doc__

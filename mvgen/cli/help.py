@@ -9,12 +9,17 @@ from typing import Any
 from typer.core import TyperCommand
 
 _EXAMPLES = "Examples:\n"
+ORDER = "mvgen.order"  # in a context's meta: the names of its options as often, and in the order, as they were given
 
 
 class HelpfulCommand(TyperCommand):
     """A command whose docstring may end with ``Examples:`` and lines that keep their breaks."""
 
     shared: frozenset[str] = frozenset()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[ORDER] = tuple(str(param.name) for param in self.make_parser(ctx).parse_args(list(args))[2])
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]

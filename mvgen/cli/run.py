@@ -50,7 +50,7 @@ def run(task: Task) -> Outcome:
     if "cuda" in task.devices and common.device == "auto":
         progress.say(f"device: {device}")
     with work_folder() as scratch, _data_stream(common.verbose or common.debug) as stdout:
-        job = Job(common.seed, device, threads, common.overwrite, progress, scratch, stdout)
+        job = Job(common.seed, device, threads, common.overwrite, progress, scratch, stdout, order=task.order)
         try:
             report = task.function(job, **task.arguments)
         except BaseException:

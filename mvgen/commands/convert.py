@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import BadValue, Corners, Crop, Format, Output, parse_count
+from mvgen.commands.options import Corners, Crop, Format, Output, parse_count, parse_three, parse_turn
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,33 +22,6 @@ Up = Literal["x", "y", "z", "-x", "-y", "-z"]
 SCENES = ("scene", "colmap", "colmap-text", "nerfstudio", "bundler", "opensfm")
 ORIGIN = (0.0, 0.0, 0.0)
 FILES = {"nerfstudio": ".json", "opensfm": ".json", "bundler": ".out"}
-
-
-def parse_turn(text: Any) -> tuple[str, float]:
-    """``x:90``: an axis and degrees. Raises typer.BadParameter."""
-    if isinstance(text, tuple):
-        return text
-    axis, colon, degrees = str(text).partition(":")
-    try:
-        angle = float(degrees)
-    except ValueError:
-        angle = float("nan")
-    if axis.lower() not in ("x", "y", "z") or not colon or not abs(angle) < 1e6:
-        raise BadValue(f"{text} is not a turn; write it as x:90")
-    return axis.lower(), angle
-
-
-def parse_three(text: Any) -> tuple[float, float, float]:
-    """``0,0,1.5``. Raises typer.BadParameter."""
-    if isinstance(text, tuple):
-        return text
-    try:
-        x, y, z = (float(word) for word in str(text).split(","))
-    except ValueError:
-        x = y = z = float("nan")
-    if not max(map(abs, (x, y, z))) < 1e30 or x != x:
-        raise BadValue(f"{text} is not three numbers; write them as 0,0,1.5")
-    return x, y, z
 
 
 def convert(

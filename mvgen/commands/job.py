@@ -54,7 +54,8 @@ class Job:
     """The options that all commands share, and the way in and out for files.
 
     device is ``cpu`` or ``cuda:N``, already chosen. scratch is a folder that vanishes when the command ends. stdout is
-    where data goes; ``print`` never reaches it. written collects the outputs as they were named.
+    where data goes; ``print`` never reaches it. written collects the outputs as they were named. order: the names of
+    the options as often, and in the order, as they were given.
     """
 
     seed: int
@@ -65,6 +66,7 @@ class Job:
     scratch: Path
     stdout: BinaryIO
     written: list[str] = field(default_factory=list)
+    order: tuple[str, ...] = ()
 
     def read(self, source: str | Path, what: str = "file", folder: bool = False) -> Path:
         """The path of an input: ``-`` and pipes are copied to a scratch file whose extension tells their format.

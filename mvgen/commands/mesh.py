@@ -80,7 +80,7 @@ def mesh(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Points or a mesh (PLY, GLB, OBJ, STL, OFF), folders or files of depth maps, or a grid (.npz, .npy).",
+            help="Points, splats or a mesh (PLY, GLB, OBJ, ...), folders or files of depth maps, a grid (.npz, .npy).",
         ),
     ],
     output: Output,
@@ -90,7 +90,7 @@ def mesh(
     ] = "auto",
     cameras: Annotated[
         str | None,
-        typer.Option(metavar="FILE|DIR", help="Cameras of other tools' depth maps, or of those that saw the points."),
+        typer.Option(metavar="FILE|DIR", help="Cameras of other tools' depth maps, or that saw the points or splats."),
     ] = None,
     depth_scale: Annotated[
         float | None,
@@ -137,7 +137,7 @@ def mesh(
     settings: Settings = None,
     format: Format = None,
 ) -> Report:
-    """A surface from points, depth maps or grids; or a mesh cleaned and changed.
+    """A surface from points, depth maps, splats or grids; or a mesh cleaned and changed.
 
     Lengths are shares of the bounding box's diagonal. The clean-up options work in the order in which they stand here,
     whatever the order on the command line. Textures and colours are carried over to the new faces.

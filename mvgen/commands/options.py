@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -89,6 +89,33 @@ def parse_box(text: str | Corners) -> Corners:
     except (ValueError, IndexError):
         pass
     raise BadValue(f"{text} is not a box; write its lowest and its highest corner as -1,0,-1,1,2,1 (inf: no end)")
+
+
+def parse_turn(text: Any) -> tuple[str, float]:
+    """``x:90``: an axis and degrees. Raises typer.BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    axis, colon, degrees = str(text).partition(":")
+    try:
+        angle = float(degrees)
+    except ValueError:
+        angle = float("nan")
+    if axis.lower() not in ("x", "y", "z") or not colon or not abs(angle) < 1e6:
+        raise BadValue(f"{text} is not a turn; write it as x:90")
+    return axis.lower(), angle
+
+
+def parse_three(text: Any) -> tuple[float, float, float]:
+    """``0,0,1.5``. Raises typer.BadParameter."""
+    if isinstance(text, tuple):
+        return text
+    try:
+        x, y, z = (float(word) for word in str(text).split(","))
+    except ValueError:
+        x = y = z = float("nan")
+    if not max(map(abs, (x, y, z))) < 1e30 or x != x:
+        raise BadValue(f"{text} is not three numbers; write them as 0,0,1.5")
+    return x, y, z
 
 
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")]

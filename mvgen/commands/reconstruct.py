@@ -202,7 +202,7 @@ def reconstruct(
     settings: Settings = None,
     format: Format = None,
 ) -> Report:
-    """Photos to a textured mesh, points, or a posed scene; on the CPU, with no download.
+    """Photos to a textured mesh, points, splats, or a posed scene; on the CPU, with no download.
 
     Take photos from different places, each showing about two thirds of what the one before shows. The result is
     upright (+Y), centred, and two units long, unless cameras or distances are given. Stages: load, sfm, stereo (dust3r:
@@ -275,6 +275,7 @@ def reconstruct(
 
 def _fit(how: Run) -> tuple[Splats, Quality]:
     """Splats that begin on the surface of the scene, and how well they show the photos."""
+    from mvgen.core.render.splats import usable_device
     from mvgen.core.splats.fit.fit import fit_splats, quality
     from mvgen.core.splats.fit.train import Job as Fit
     from mvgen.core.splats.fit.views import posed_photos
@@ -282,9 +283,10 @@ def _fit(how: Run) -> tuple[Splats, Quality]:
     photos, points = posed_photos(
         how.workspace.folder, how.options.splats.size, how.workspace.fresh("fit"), how.progress
     )
-    fit = Fit(photos, how.options.splats, BLACK, how.seed, how.device)
+    device = usable_device(how.device, how.progress)
+    fit = Fit(photos, how.options.splats, BLACK, how.seed, device)
     splats = fit_splats(fit, points, how.progress, how.workspace.hidden / "splats")
-    return splats, quality(splats, photos, BLACK)
+    return splats, quality(splats, photos, BLACK, device)
 
 
 def _goal(kind: Kind | None, stop_after: Stage | None) -> tuple[Kind, Stage]:

@@ -33,10 +33,10 @@ def splat(
     output: Output,
     splats: Annotated[
         Any, typer.Option(parser=parse_count, metavar="N", help="Most splats; more show finer detail.")
-    ] = "100k",
+    ] = "50k",
     iterations: Annotated[
         Any, typer.Option(parser=parse_count, metavar="N", help="Steps; each looks at one photo.")
-    ] = "3k",
+    ] = "1k",
     size: Annotated[
         int, typer.Option(min=16, max=8192, metavar="PIXELS", help="Long side of the photos as they are seen.")
     ] = 640,
@@ -72,7 +72,13 @@ def splat(
         bool, typer.Option("--antialiased", help="For renderers that fade what is smaller than a pixel.")
     ] = False,
     background: Annotated[
-        Colour, typer.Option(parser=parse_colour, metavar="COLOUR", help="What is behind all splats.")
+        Colour,
+        typer.Option(
+            parser=parse_colour,
+            metavar="COLOUR",
+            help="black, white or #rrggbb: behind all splats.",
+            show_default="black",
+        ),
     ] = BLACK,
     checkpoint: Annotated[
         str | None, typer.Option(metavar="DIR", help="Keep the fit here, and go on from there.")
@@ -89,6 +95,7 @@ def splat(
       mvgen splat scene/ -o scene.ply
       mvgen splat colmap/ -o scene.spz --splats 500k --iterations 15k --size 1600 --device cuda
     """
+    from mvgen.core.render.splats import usable_device
     from mvgen.core.splats.files import WRITE_FORMATS, save_splats, written_format
     from mvgen.core.splats.fit.fit import fit_splats, quality
     from mvgen.core.splats.fit.options import FitOptions
@@ -112,10 +119,11 @@ def splat(
     job.progress.stage("read")
     photos, cloud = _inputs(job, scene, images, points, depths, surface, options.size)
     seen, held = split(photos, hold_out)
-    fit = Fit(seen, options, background, job.seed, job.device)
+    device = usable_device(job.device, job.progress)
+    fit = Fit(seen, options, background, job.seed, device)
     found = fit_splats(fit, cloud, job.progress, None if checkpoint is None else Path(checkpoint))
     job.progress.stage("compare", len(seen) + len(held))
-    scores = quality(found, seen, background), quality(found, held, background)
+    scores = tuple(quality(found, part, background, device) for part in (seen, held))
     job.write(output, lambda draft: save_splats(found, draft, kind), format)
     return _report(output, len(found), options, *scores)
 

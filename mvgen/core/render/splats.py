@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOLID = 0.5  # of a pixel must be covered for depth and normal to be told
-AGREE = 0.03  # of its mean: the standard deviation of depth among the splats at a pixel that see one surface
+AGREE = 2.0  # of their mean size: the standard deviation of depth among the splats at a pixel that show one surface
 Renderer = Literal["mvgen", "gsplat"]
 
 
@@ -34,6 +34,7 @@ class Painter:
         self.device = torch.device(device)
         self.antialiased = bool(splats.metadata.get("antialiased"))
         thin = np.argmin(splats.log_scales, axis=1)
+        self.sizes = self._tensor(splats.scales.max(1, keepdims=True))
         self.means, self.quaternions, self.log_scales, self.logits, self.harmonics, self.normals = (
             self._tensor(array)
             for array in (
@@ -58,14 +59,14 @@ class Painter:
         """What a camera sees as a depth map, known where the splats at a pixel agree on it, and as a picture."""
         mixed, alpha = self._seen(camera)
         view = _buffers(mixed, alpha)
-        square = mixed[..., 7] / np.maximum(alpha, 1e-6)
+        square, size = np.moveaxis(mixed[..., 7:], -1, 0) / np.maximum(alpha, 1e-6)
         spread = np.sqrt(np.maximum(square - view.depth**2, 0))
-        depth = np.where(spread < AGREE * view.depth, view.depth, 0).astype(np.float32)
+        depth = np.where(spread < AGREE * size, view.depth, 0).astype(np.float32)
         seen = np.where(depth > 0, alpha, 0).astype(np.float32)
         return DepthMap(camera, depth, view.normal, seen), np.rint(view.color * 255).astype(np.uint8)
 
     def _seen(self, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Colours, depth, normal and squared depth summed at each pixel, [H, W, 8], and the opacity there, [H, W]."""
+        """Colours, depth, normal, squared depth and size summed at each pixel, [H, W, 9]; the opacity there, [H, W]."""
         import torch
 
         from mvgen.kernels.splatting import harmonics_colours
@@ -76,7 +77,7 @@ class Painter:
             depths = self.means @ pose[2, :3] + pose[2, 3]
             away = ((self.means - centre) * self.normals).sum(1, keepdim=True) > 0
             facing = torch.where(away, -self.normals, self.normals) @ pose[:3, :3].T
-            channels = torch.cat([colours, depths[:, None], facing, depths[:, None] ** 2], 1)
+            channels = torch.cat([colours, depths[:, None], facing, depths[:, None] ** 2, self.sizes], 1)
             mixed, light = self.draw(
                 self.means, self.quaternions, self.log_scales, self.logits, channels, pose, lens,
                 camera.height, camera.width, self.antialiased,
@@ -101,10 +102,10 @@ def painter(splats: Splats, device: str, renderer: Renderer, progress: Progress)
         if reason is not None:
             raise CannotError(f"gsplat cannot be used: {reason}", "leave --renderer out: mvgen draws splats itself")
         return Painter(splats, device, splatting_gsplat.draw)
-    return Painter(splats, _usable(device, progress))
+    return Painter(splats, usable_device(device, progress))
 
 
-def _usable(device: str, progress: Progress) -> str:
+def usable_device(device: str, progress: Progress) -> str:
     """The device, or ``cpu`` with a warning where its kernels do not run."""
     if device == "cpu":
         return device

@@ -13,6 +13,7 @@ from mvgen.core.splats.harmonics import DEGREE_ZERO, MOST_DEGREE, count
 from mvgen.core.splats.model import Frame, Splats
 
 EXPORT_AGAIN = "the file looks cut short or damaged; export or download it again"
+_UNIT = 3e-7  # how far from 1 the length of a quaternion may be that was rounded to float32
 _FARTHEST = 40.0  # of logits and logarithms of scales: infinities of files become this
 _OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
@@ -59,10 +60,12 @@ def sound(
 
 
 def unit_quaternions(quaternions: NDArray[np.floating]) -> NDArray[np.float32]:
-    """[N, 4] of length 1; those of length 0 become no turn."""
+    """[N, 4] of length 1; those of length 0 become no turn, and those that have it, as far as float32 can, stay."""
     largest = np.abs(quaternions).max(1, keepdims=True)
     scaled = np.where(largest > 0, quaternions, [1, 0, 0, 0]) / np.where(largest > 0, largest, 1)
-    return (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
+    unit = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
+    length = np.linalg.norm(quaternions.astype(np.float64), axis=1, keepdims=True)
+    return np.where(np.abs(length - 1) < _UNIT, quaternions, unit).astype(np.float32)
 
 
 def logits_from_opacities(opacities: NDArray[Any], least: float = 1e-7) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from mvgen.core.surface.tsdf import TsdfOptions, map_bounds, tsdf_surface
 
 AROUND = 32  # views of splats that do not tell from where they were seen
 ACROSS = 40.0  # degrees that these views show
+FAR = 3.0  # radii of what the views go around: splats farther off are a backdrop
 FILL = 0.92  # share of such a view that the splats take
 
 
@@ -48,6 +49,9 @@ def splats_surface(splats: Splats, cameras: Sequence[Camera], options: TsdfOptio
 
     Raises CannotError where they see nothing solid.
     """
+    centre, radius = ball_of_interest(cameras)
+    if np.isfinite(radius):  # what shines through from far behind would pull depths along
+        splats = splats[np.linalg.norm(splats.means - centre, axis=1) < FAR * radius]
     painter = Painter(splats)
 
     def maps() -> Iterator[tuple[DepthMap, NDArray[np.uint8] | None]]:
@@ -55,7 +59,6 @@ def splats_surface(splats: Splats, cameras: Sequence[Camera], options: TsdfOptio
             yield painter.depth_map(camera)
 
     bounds = map_bounds(maps)
-    centre, radius = ball_of_interest(cameras)
     if np.isfinite(radius):
         bounds = np.stack([np.maximum(bounds[0], centre - radius), np.minimum(bounds[1], centre + radius)])
     return tsdf_surface(maps, bounds, options, progress)

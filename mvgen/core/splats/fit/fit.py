@@ -15,6 +15,7 @@ from mvgen.core.geometry import PointCloud
 from mvgen.core.io.atomic import atomic_file
 from mvgen.core.metrics import psnr, ssim
 from mvgen.core.progress import Progress
+from mvgen.core.render.splats import Painter
 from mvgen.core.splats.fit.start import BACKDROP, backdrop, first_splats, seen_points
 from mvgen.core.splats.fit.state import SPLATS, State, begin, load_state, save_state, splats_of
 from mvgen.core.splats.fit.train import Job, train
@@ -75,11 +76,9 @@ def first(job: Job, points: PointCloud | None, progress: Progress) -> tuple[Spla
     return replace(merged([splats, far]), frame=frame, metadata=about), replace(dome, frame=frame)
 
 
-def quality(splats: Splats, photos: Sequence[Photo], background: Sequence[float]) -> Quality:
+def quality(splats: Splats, photos: Sequence[Photo], background: Sequence[float], device: str = "cpu") -> Quality:
     """How well splats show photos, in the pixels of their masks where they have some."""
-    from mvgen.core.render.splats import Painter
-
-    painter, found = Painter(splats), []
+    painter, found = Painter(splats, device), []
     for photo in photos:
         view = painter.render(photo.camera)
         shown = np.clip(view.color * view.alpha[..., None] + (1 - view.alpha[..., None]) * background, 0, 1)

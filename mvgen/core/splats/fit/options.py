@@ -48,8 +48,8 @@ class FitOptions:
     are (Kheradmand et al., "3D Gaussian splatting as Markov chain Monte Carlo", 2024)."""
 
     size: int = between(640, 16, 8192)  # long side of the photos as they are seen, in pixels
-    iterations: int = between(3000, 1)
-    splats: int = between(100_000, 1)  # at most
+    iterations: int = between(1000, 1)
+    splats: int = between(50_000, 1)  # at most
     degree: int = between(3, 0, 3)
     strategy: Strategy = "default"
     antialiased: bool = False
@@ -57,8 +57,8 @@ class FitOptions:
     outside: float = between(0.5, 0)  # weight of what is seen outside the masks
     depth: float = between(1.0, 0)  # weight of depths, where they are known
     exposure: bool = False  # each picture has a brightness and colour balance of its own
-    opaque: float = between(0.0, 0)  # weight of the mean opacity
-    small: float = between(0.0, 0)  # weight of the mean size
+    opaque: float = between(0.01, 0)  # of mcmc: weight of the mean opacity
+    small: float = between(0.01, 0)  # of mcmc: weight of the mean size
     flat: float = between(1.0, 0)  # weight of the mean thickness
     first: float = between(0.8, 0.01, 1)  # share of the most splats to start with, at most
     rates: Rates = field(default_factory=Rates)

@@ -17,7 +17,8 @@ from mvgen.core.splats.fit.views import Photo
 from mvgen.core.splats.harmonics import spread
 from mvgen.core.splats.model import Splats
 
-NEIGHBOURS = 3  # whose mean distance is a splat's size
+NEIGHBOURS = 3  # whose mean distance tells a splat's size
+WIDTH = 0.6  # of a splat, in distances of neighbours
 ALONE = 3.0  # times as far from the others as it would be on a surface that faces the camera: a point is an error
 FLAT = 0.2  # thickness of a splat on a surface, in its sizes
 OPACITY = 0.9
@@ -36,7 +37,7 @@ def first_splats(points: PointCloud, photos: Sequence[Photo], count: int, rng: n
     chosen = np.sort(rng.permutation(len(points))[:count])
     places = points.points[chosen]
     spacing = _spacing(places)
-    scales = np.repeat(spacing[:, None], 3, axis=1)
+    scales = np.repeat(WIDTH * spacing[:, None], 3, axis=1)
     turns = np.tile([1.0, 0, 0, 0], (len(places), 1))
     if points.normals is not None:
         scales[:, 2] *= FLAT
@@ -111,8 +112,8 @@ def _nearest_colours(
 def _towards(
     centre: NDArray[np.float64], places: NDArray[np.float64], colours: NDArray[np.float64], width: float
 ) -> Splats:
-    """Flat splats of a width that face a centre."""
-    scales = np.tile([width, width, FLAT * width], (len(places), 1))
+    """Flat splats that face a centre, with neighbours at a distance of ``width``."""
+    scales = np.tile([WIDTH * width, WIDTH * width, FLAT * WIDTH * width], (len(places), 1))
     return _splats(places, _facing(centre - places), scales, colours, OPACITY)
 
 

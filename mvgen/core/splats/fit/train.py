@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,8 +32,9 @@ class Job:
     seed: int
     device: str
 
-    @property
+    @cached_property
     def extent(self) -> float:
+        """How far the cameras reach."""
         return extent_of([p.camera for p in self.photos])
 
 
@@ -41,21 +43,20 @@ def train(
 ) -> State:
     """All steps that are left. dome: splats, as in `State.values`, that are seen behind the others and stay as they
     are. ``keep`` is called with the state from time to time."""
-    options, extent = job.options, job.extent
-    total = options.iterations
-    every = max(1, round(options.density.every * total))
+    options, total = job.options, job.options.iterations
+    every = max(len(job.photos), round(options.density.every * total))
     apart = max(1, total // 20)
     for step in range(state.step, total):
-        state = one_step(state, job, dome, extent)
+        state = one_step(state, job, dome)
         if (step + 1) % every == 0 and options.density.start * total <= step + 1 <= options.density.stop * total:
-            state = changed(state, job, options.splats - len(dome["means"]), extent, step)
+            state = changed(state, job, options.splats - len(dome["means"]), step, every)
         progress.advance()
         if keep is not None and ((step + 1) % apart == 0 or step + 1 == total):
             keep(state)
     return state
 
 
-def one_step(state: State, job: Job, dome: Mapping[str, Tensor], extent: float) -> State:
+def one_step(state: State, job: Job, dome: Mapping[str, Tensor]) -> State:
     """The gradient of one photo's loss, and one step of Adam."""
     options, step = job.options, state.step
     index = photo_order(len(job.photos), step, job.seed)
@@ -67,7 +68,7 @@ def one_step(state: State, job: Job, dome: Mapping[str, Tensor], extent: float) 
     gradients = {name: t.grad for name, t in values.items() if t.grad is not None}
     with torch.no_grad():
         pushed(state, flat, photo.camera)
-        speed = options.rates.means * extent * options.rates.last ** (step / options.iterations)
+        speed = options.rates.means * job.extent * options.rates.last ** (step / options.iterations)
         state = adam(state, gradients, rates_of(options.rates, speed, state.values["harmonics"]))
         if options.strategy == "mcmc":
             shaken(state, options.density, speed, noise(job.seed, step))
@@ -99,12 +100,10 @@ def loss_of(
         loss = loss + options.outside * ((1 - light) - mask).abs().mean()
     if depth is not None and photo.depth is not None:
         loss = loss + options.depth * depth_loss(depth, 1 - light, torch.from_numpy(photo.depth).to(job.device))
-    if options.opaque:
-        loss = loss + options.opaque * torch.sigmoid(values["logits"]).mean()
-    if options.small:
-        loss = loss + options.small * torch.exp(values["log_scales"]).mean() / job.extent
-    if options.flat:
-        loss = loss + options.flat * torch.exp(values["log_scales"].min(1).values).mean() / job.extent
+    scales = torch.exp(values["log_scales"]) / job.extent
+    loss = loss + options.flat * scales.min(1).values.mean()
+    if options.strategy == "mcmc":
+        loss = loss + options.opaque * torch.sigmoid(values["logits"]).mean() + options.small * scales.mean()
     return loss, flat
 
 
@@ -146,15 +145,15 @@ def pushed(state: State, flat: Flat, camera: Camera) -> None:
     state.seen.add_(seen)
 
 
-def changed(state: State, job: Job, most: int, extent: float, step: int) -> State:
-    """Splats come and go by the strategy; at most ``most`` are left."""
+def changed(state: State, job: Job, most: int, step: int, every: int) -> State:
+    """Splats come and go by the strategy, as they do ``every`` so many steps; at most ``most`` are left."""
     options, total = job.options, job.options.iterations
     with torch.no_grad():
         if options.strategy == "mcmc":
             return moved(state, options.density, most, noise(job.seed, step, 1))
-        state = grown(state, options.density, extent, most, noise(job.seed, step, 1))
+        state = grown(state, options.density, job.extent, most, noise(job.seed, step, 1))
         apart = round(options.density.reset * total)
-        if apart and (step + 1) % apart < max(1, round(options.density.every * total)):
+        if apart and (step + 1) // apart > (step + 1 - every) // apart:
             state = faded(state, options.density)
     return state
 

@@ -10,9 +10,9 @@ from mvgen.core.errors import CannotError
 from mvgen.core.progress import Silent
 from mvgen.core.render.splats import Painter
 from mvgen.core.splats.fit.fit import fit_splats, quality
-from mvgen.core.splats.fit.options import FitOptions, Rates
+from mvgen.core.splats.fit.options import Density, FitOptions, Rates
 from mvgen.core.splats.fit.state import SPLATS, begin
-from mvgen.core.splats.fit.train import Job, loss_of, photo_order, train
+from mvgen.core.splats.fit.train import Job, changed, loss_of, photo_order, train
 from mvgen.core.splats.fit.views import split
 from tests.core.splats.fit.ball import ball, photos, points
 
@@ -127,3 +127,12 @@ def test_one_photo_is_too_few():
 def test_a_fit_that_diverges_says_so():
     with pytest.raises(CannotError, match="diverged"):
         fit_splats(job(replace(SHORT, rates=Rates(means=float("inf")))), points(200), Silent())
+
+
+def test_opacities_fall_from_time_to_time_where_that_is_asked_for():
+    work = job(replace(SHORT, density=Density(reset=0.5)))
+    opacities = []
+    for step in (28, 29, 30, 59):  # 30 and 60 steps are done after the second and the last
+        state = changed(begin(ball(100), 8, 1, "cpu"), work, 500, step, 1)
+        opacities.append(float(torch.sigmoid(state.values["logits"]).max()))
+    assert [o < 0.02 for o in opacities] == [False, True, False, True]

@@ -1,0 +1,1 @@
+"""Shapes changed: by recorded steps that work on splats, on fits of them, and on meshes."""
