@@ -131,6 +131,7 @@ def test_a_checkpoint_stays_one(tmp_path: Path) -> None:
     assert out.returncode == 3 and b"is damaged" in out.stderr
 
 
+@pytest.mark.slow
 def test_what_was_changed_is_fitted_to_photos(tmp_path: Path) -> None:
     save_splats(ball(), tmp_path / "a.ply")
     scene(tmp_path / "scene")

@@ -71,6 +71,7 @@ def test_a_box_of_every_kind_of_shape(folder: Path, name: str) -> None:
     assert report["bounds"][0][1] >= 0
 
 
+@pytest.mark.slow
 def test_a_grid_goes_into_a_folder_of_interactive3d_and_back(folder: Path) -> None:
     ok(folder, "binaries.npy", "-o", "upper.npz", "--box=-2,0,-2,2,2,2", "--preview", "upper.png")
     ok(folder, "binaries.npy", "-o", "parts/", "--region", "upper.npz", "--invert")
@@ -121,6 +122,7 @@ def test_cameras_masks_clicks_and_lassos(folder: Path) -> None:
     ok(folder, "splats.ply", "-o", "standard.npz", "--click", "view_000:480,360", "--opacity", "0.5..", "--grow", "1%")
 
 
+@pytest.mark.slow
 def test_words_and_sam(folder: Path, tmp_path: Path) -> None:
     weights = ["--weights", str(networks.clipseg(tmp_path / "a")), "--weights", str(networks.sam(tmp_path / "b"))]
     ok(folder, "points.ply", "-o", "x.npz", "--text", "wings", "--allow-empty", *weights)

@@ -182,6 +182,7 @@ def test_what_splats_cannot_be_asked_for(tmp_path: Path, arguments: tuple[str, .
     assert told.count("error:") == 1 and sorted(p.name for p in tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_views_of_splats(tmp_path: Path) -> None:
     save_splats(made.splats(60, size=0.5), tmp_path / "a.ply")
     small = ("--size", "64x48", "--background", "white")
