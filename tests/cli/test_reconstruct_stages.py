@@ -21,6 +21,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.io.cameras import read_cameras
 from mvgen.core.io.depth import load_depth
 from mvgen.core.io.meshes import load_mesh, load_points
+from mvgen.core.splats.files import load_splats
 from tests import relief
 from tests.cli.test_reconstruct import Box, new_box
 from tests.core.sfm import worlds
@@ -307,3 +308,13 @@ def test_frames_of_a_film_are_photos(photos: Path, box: Box) -> None:
     assert len(list((box.folder / "scene" / "images").iterdir())) == 4
     ran = box.run(photos, "--frames", "4", "-o", "other", "--stop-after", "load")
     assert ran.returncode == 2 and "no video" in ran.stderr.decode()
+
+
+@pytest.mark.slow
+def test_photos_become_splats(whole: Box, photos: Path) -> None:
+    few = ("--set", "splats.iterations=120", "--set", "splats.splats=3000", "--set", "splats.size=200")
+    done = whole.ok(photos, "-o", "scene.spz", "--as", "splats", "--checkpoint", "work", "--json", *QUICK, *few)
+    report = json.loads(done.stdout)
+    splats = load_splats(whole.folder / "scene.spz")
+    assert report["splats"] == len(splats) <= 3000
+    assert report["fitted"]["photos"] == report["registered"] and report["fitted"]["psnr"] > 18
