@@ -14,27 +14,20 @@ import numpy as np
 from numba import cuda, float32, int32, int64, uint32
 from numpy.typing import NDArray
 
+from mvgen.kernels.cuda import failure, select
 from mvgen.kernels.jit import load_for_cuda
 from mvgen.kernels.patchmatch import TAP_W, TAP_X, TAP_Y, Match
 from mvgen.kernels.patchmatch_pixel import TAPS
+
+__all__ = ["BLOCK", "MOST_SOURCES", "run_passes", "select", "sweep_volume", "why_not"]
 
 MOST_SOURCES = 16  # size of a thread's scratch array
 BLOCK = (32, 4)  # threads: pixels along a row, rows
 
 
-def select(device: str) -> None:
-    """Use ``cuda`` or ``cuda:N`` from here on."""
-    cuda.select_device(int(device.partition(":")[2] or 0))
-
-
 def why_not(device: str) -> str | None:
     """Why the kernels cannot run on a device, or None where they can; compiles them to find out."""
-    try:
-        select(device)
-        _run_smallest()
-    except Exception as error:  # drivers, compilers and linkers each fail in their own way
-        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return None
+    return failure(device, _run_smallest)
 
 
 def run_passes(

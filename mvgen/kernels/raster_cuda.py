@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda, int32
 
+from mvgen.kernels.cuda import failure, select
 from mvgen.kernels.jit import load_for_cuda
-from mvgen.kernels.patchmatch_cuda import select
 
 __all__ = ["blend", "blend_gradient", "draw", "draw_gradient", "find_edges", "select", "why_not"]
 
@@ -78,12 +78,7 @@ def find_edges(screen: Any, faces: Any, twins: Any, face: Any, edges: Any) -> No
 
 def why_not(device: str) -> str | None:
     """Why the kernels cannot run on a device, or None where they can; compiles them to find out."""
-    try:
-        select(device)
-        _run_smallest()
-    except Exception as error:  # drivers, compilers and linkers each fail in their own way
-        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return None
+    return failure(device, _run_smallest)
 
 
 def _blocks(height: int, width: int) -> tuple[int, int]:

@@ -20,8 +20,8 @@ import torch
 from numba import config, cuda, float32, float64, int32
 from torch import Tensor
 
+from mvgen.kernels.cuda import failure, select
 from mvgen.kernels.jit import load_for_cuda
-from mvgen.kernels.patchmatch_cuda import select
 from mvgen.kernels.splatting_pixel import DONE, LEAST, MOST, TILE
 
 __all__ = ["blend", "blend_gradient", "select", "tile_lists", "why_not"]
@@ -98,12 +98,7 @@ def blend_gradient(
 
 def why_not(device: str) -> str | None:
     """Why the kernels cannot run on a device, or None where they can; compiles them to find out."""
-    try:
-        select(device)
-        _run_smallest()
-    except Exception as error:  # drivers, compilers and linkers each fail in their own way
-        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return None
+    return failure(device, _run_smallest)
 
 
 def _groups(channels: int) -> list[slice]:

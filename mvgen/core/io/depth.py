@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
 from mvgen.core.errors import InputError
+from mvgen.core.io.arrays import read_arrays
 from mvgen.core.io.cameras import read_cameras
 from mvgen.core.io.images import read_image
 from mvgen.core.scene import DepthMap, depth_normals
@@ -226,16 +227,8 @@ def _check_size(pixels: int) -> None:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file, none of them larger than a depth map may be."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(item.file_size > 12 * LARGEST + 1024 for item in archive.infolist()):
-                raise InputError(f"{path}: larger than {LARGEST >> 20} million pixels", "make the depth map smaller")
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file", "check the name") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable depth map ({error})", "write it again") from error
+    names = ("depth", "normal", "confidence", "intrinsics", "world_to_camera")
+    arrays = read_arrays(path, "depth map", 12 * LARGEST, names, "write it again")
     depth = arrays.get("depth")
     if depth is None or depth.ndim != 2 or not depth.size or depth.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds no depth of rows and columns", 'it should have an array "depth" [H, W]')

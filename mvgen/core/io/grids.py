@@ -7,8 +7,6 @@ A .npy has the values alone: nodes lie at whole numbers.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh
+from mvgen.core.io.arrays import read_arrays
 
 Kind = Literal["sdf", "occupancy"]
 
@@ -120,22 +119,9 @@ def _blocks(grid: Grid, sign: float) -> Iterator[tuple[NDArray[np.int64], NDArra
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        if path.suffix.lower() == ".npy":
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-            if values.size > LARGEST:
-                raise InputError(f"{path}: holds more than {LARGEST >> 20} million values", "make the grid smaller")
-            return {"values": np.array(values)}
-        with zipfile.ZipFile(path) as archive:
-            if any(item.file_size > 8 * LARGEST for item in archive.infolist()):
-                raise InputError(f"{path}: holds more than {LARGEST >> 20} million values", "make the grid smaller")
-        with np.load(path, allow_pickle=False) as data:
-            known = ("values", "bounds", "origin", "spacing", "kind", "level")
-            return {name: data[name] for name in data.files if name in known}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file", "check the name") from error
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a readable grid ({error})", "write it again with numpy.savez") from error
+    hint = "write it again with numpy.savez"
+    arrays = read_arrays(path, "grid", 8 * LARGEST, ("values", "bounds", "origin", "spacing", "kind", "level"), hint)
+    return {"values": arrays["array"]} if "array" in arrays else arrays
 
 
 def _placed(

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError, UsageError
-from mvgen.core.io.companions import shown
+from mvgen.core.io.arrays import read_arrays
 from mvgen.core.region.model import KINDS, NAME, Kind, Region
 
 FORMATS = (".npz", ".npy")
@@ -115,27 +115,8 @@ def _parts(folder: Path, kind: Kind, count: int) -> list[Region]:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz; of a .npy, one that is called "array"."""
-    try:
-        with path.open("rb") as file:
-            single = file.read(6) == b"\x93NUMPY"
-        if single:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-            if values.size > LARGEST:
-                raise InputError(f"{path}: holds more than {LARGEST >> 20} million values", "a region is smaller")
-            return {"array": np.array(values)}
-        with zipfile.ZipFile(path) as archive:
-            if any(item.file_size > 8 * LARGEST for item in archive.infolist()):
-                raise InputError(f"{path}: holds more than {LARGEST >> 20} million values", "a region is smaller")
-        with np.load(path, allow_pickle=False) as data:
-            known = ("kind", "count", "names", "sizes", "indices", "labels", "bounds")
-            return {name: data[name] for name in data.files if name in known}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file", "check the name") from error
-    except InputError:
-        raise
-    except Exception as error:  # of archives and of NumPy's headers there are many kinds
-        raise InputError(f"{path}: not a readable region ({shown(error)})", _DAMAGED) from error
+    names = ("kind", "count", "names", "sizes", "indices", "labels", "bounds")
+    return read_arrays(path, "region", 8 * LARGEST, names, _DAMAGED)
 
 
 def _masks(arrays: dict[str, NDArray[Any]], names: list[str] | None, count: int, path: Path) -> list[NDArray[np.bool_]]:

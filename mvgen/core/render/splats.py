@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.device import usable
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress
 from mvgen.core.render.buffers import Buffers
@@ -107,18 +108,7 @@ def painter(splats: Splats, device: str, renderer: Renderer, progress: Progress)
 
 def usable_device(device: str, progress: Progress) -> str:
     """The device, or ``cpu`` with a warning where its kernels do not run."""
-    if device == "cpu":
-        return device
-    try:
-        from mvgen.kernels.splatting_cuda import why_not
-
-        reason = why_not(device)
-    except ImportError as error:  # Numba without CUDA
-        reason = str(error)
-    if reason is None:
-        return device
-    progress.warn(f"splats are drawn on the CPU, as {device} cannot be used: {reason}")
-    return "cpu"
+    return usable(device, "splatting_cuda", "splats are drawn", progress)
 
 
 def _buffers(mixed: NDArray[np.float32], alpha: NDArray[np.float32]) -> Buffers:

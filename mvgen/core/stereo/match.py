@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.camera import Camera
+from mvgen.core.device import usable
 from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.kernels import patchmatch as pm
@@ -138,18 +139,7 @@ def kernels_for(device: str, sources: int) -> ModuleType:
 
 def usable_device(device: str, progress: Progress) -> str:
     """The device, or ``cpu`` with a warning where its kernels do not run."""
-    if device == "cpu":
-        return device
-    try:
-        from mvgen.kernels.patchmatch_cuda import why_not
-
-        reason = why_not(device)
-    except ImportError as error:  # Numba without CUDA
-        reason = str(error)
-    if reason is None:
-        return device
-    progress.warn(f"computing on the CPU, as {device} cannot be used: {reason}")
-    return "cpu"
+    return usable(device, "patchmatch_cuda", "computing", progress)
 
 
 def _match(

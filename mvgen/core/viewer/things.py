@@ -59,11 +59,11 @@ class Thing:
 def load_thing(path: Path, name: str, warn: Warn = ignore, frame: Frame | None = None) -> Thing:
     """A mesh, points, splats, or posed photos (a scene folder, COLMAP, transforms.json, ...).
 
-    frame: what the axes of splats are turned to; None leaves them. ``warn`` is told what is left out. Raises InputError
-    for what is missing, damaged or of another kind.
+    Splats that tell it lie as in their scene; frame: what the axes of others are turned to, None leaves them. ``warn``
+    is told what is left out. Raises InputError for what is missing, damaged or of another kind.
     """
     if holds_splats(path):
-        splats = load_splats(path, warn, frame)
+        splats = seen.in_scene(load_splats(path, warn, frame))
         return Thing(name, splats, seen.up_of(splats))
     if find_model(path) is not None:
         model = read_model(path, warn=warn)

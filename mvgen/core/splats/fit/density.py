@@ -21,7 +21,6 @@ def grown(state: State, options: Density, extent: float, most: int, noise: torch
 
     (Kerbl et al. 2023, section 5.2.) extent: of the cameras; most: splats there may be, the pushed hardest first.
     """
-    kept = picked(state, torch.ones_like(state.push, dtype=torch.bool))
     mean = state.push / state.seen.clamp(min=1)
     solid = torch.sigmoid(state.values["logits"]) >= options.faint
     room = most - int(solid.sum())
@@ -34,7 +33,7 @@ def grown(state: State, options: Density, extent: float, most: int, noise: torch
     new["means"][len(doubled) :] += _scattered(state, halves, noise)
     new["log_scales"][len(doubled) :] -= math.log(SHRINK)
     solid[split] = False
-    return joined(picked(kept, solid), new)
+    return joined(picked(state, solid), new)
 
 
 def faded(state: State, options: Density) -> State:
