@@ -82,7 +82,7 @@ def test_what_cannot_be_done_is_told_in_a_line(posed: Path, tmp_path: Path) -> N
     code, text = refused(tmp_path, "splat", source, "-o", "a.obj")
     assert code == 2 and "a.obj: splats cannot be written" in text
     code, text = refused(tmp_path, "splat", str(posed / "images"), "-o", "a.ply")
-    assert code == 3 and "no cameras" in text
+    assert code == 3 and "no cameras" in text and "mvgen reconstruct" in text
     code, text = refused(tmp_path, "splat", source, "-o", "a.ply", "--splats", "0")
     assert code == 2 and "--splats 0" in text
     code, text = refused(tmp_path, "splat", source, "-o", "a.ply", "--hold-out", "1")

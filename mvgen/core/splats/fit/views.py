@@ -19,7 +19,7 @@ from mvgen.core.io.depth import find_depths, load_depth
 from mvgen.core.io.images import read_image, read_mask
 from mvgen.core.io.meshes import load_mesh
 from mvgen.core.io.model import Model
-from mvgen.core.io.models import fitted, read_model
+from mvgen.core.io.models import find_model, fitted, read_model
 from mvgen.core.io.undistort import undistorted
 from mvgen.core.progress import Progress
 from mvgen.core.render.raycast import Caster
@@ -43,6 +43,8 @@ def read_posed(path: Path, images: Path | None, folder: Path, warn: Warn = ignor
 
     Pictures of distorting lenses are undistorted into an empty folder. Raises InputError, CannotError.
     """
+    if path.is_dir() and find_model(path) is None:
+        raise InputError(f"{path}: no cameras in this folder", "of photos alone: mvgen reconstruct PHOTOS --as splats")
     model = fitted(read_model(path, images, warn), warn)
     for camera, picture in zip(model.cameras, model.pictures):
         if picture is None:
