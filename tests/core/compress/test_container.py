@@ -117,7 +117,7 @@ def test_other_files_are_told(data: bytes, told: str) -> None:
 def test_the_frame_loses_nothing(rows: list[tuple[float, float, float]], away: float) -> None:
     vertices = np.array(rows) + away
     mesh = Mesh(vertices, np.array([[0, 1, 2]], np.int32))
-    if not mesh.diagonal > 1e-3 * (1 + abs(away)) / 1e6:
+    if not mesh.diagonal > max(1e-9, 2**-27 * np.abs(mesh.bounds.mean(0)).max()):
         return
     frame = frame_of(mesh)
     inside = mesh.moved(frame.frame_from_world)
