@@ -38,6 +38,17 @@ KIND, VERSION = "mvgen edit", 1
 Three = tuple[float, float, float]
 Axis = Literal["x", "y", "z"]
 
+
+def _maybe(value: Any) -> str:
+    return "" if value == "" else str(text(value))
+
+
+def _share(value: Any) -> float:
+    if not positive(value) <= 1:
+        raise Bad("should be above 0 and at most 1")
+    return float(value)
+
+
 # how the value of each field of a step is checked; None is one where it is the default
 _axis = one_of("x", "y", "z")
 _CHECKS: dict[str, Check] = {
@@ -46,6 +57,7 @@ _CHECKS: dict[str, Check] = {
     **{"colour": numbers(3), "matrix": numbers(16), "radius": positive, "factor": positive},
     **{"axis": _axis, "by": _axis, "degrees": number, "amount": number},
     **{"mode": one_of("rigid", "deform"), "iterations": whole, "size": whole},
+    **{"prompt": text, "negative": _maybe, "weights": text, "scale": positive, "strength": _share},
 }
 
 
@@ -75,6 +87,23 @@ class Handle:
     source: Three
     target: Three
     radius: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """What a diffusion model should see, by score distillation.
+
+    prompt: in words, and negative: what should not be seen; views: a file of orbits, some with prompts of their own, in
+    place of a view near what is edited; weights: the model's name or folder, None: the best one on the machine; scale:
+    of classifier-free guidance; strength: the most noise, 1 allows for any change.
+    """
+
+    prompt: str | None = None
+    negative: str = ""
+    views: FileReference | None = None
+    weights: str | None = None
+    scale: float = 100.0
+    strength: float = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,19 +247,31 @@ class Refit(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Imagine(Step):
+    """Steps towards what a prompt says, for what the region selects, or what the steps before have changed, or for
+    everything."""
+
+    guidance: Guidance
+    iterations: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drag(Step):
     """Parts are dragged, all at once. mode: "rigid": what is within the radius moves as one body; "deform": it is
-    stretched like plasticine. With a scene, each step of a fit to its photos drags a little."""
+    stretched like plasticine. With a scene or guidance, each step of a fit to its photos, or towards what the prompt
+    says, drags a little."""
 
     mode: str
     handles: tuple[Handle, ...] = ()
     scene: str | None = None
     iterations: int | None = None
     size: int | None = None
+    guidance: Guidance | None = None
 
 
 _STEPS = (
-    Select, Remove, Keep, Duplicate, Add, Rotate, Translate, Scale, Stretch, Shear, Mirror, Recolor, Refit, Drag
+    Select, Remove, Keep, Duplicate, Add, Rotate, Translate, Scale, Stretch, Shear, Mirror, Recolor, Refit, Imagine,
+    Drag,
 )  # fmt: skip
 OPERATIONS: dict[str, type[Step]] = {step.__name__.lower(): step for step in _STEPS}
 
@@ -272,10 +313,13 @@ def _step(value: Any, at: str) -> Step:
         raise InputError(f"{at}: {shown} is no operation", "operations: " + ", ".join(OPERATIONS))
     given = {key: v for key, v in value.items() if key != "operation"}
     special: dict[str, Callable[[Any, str], Any]] = {"region": _where, "handles": _handles, "file": _file}
+    special["guidance"] = _guidance
     read = {key: special[key](given.pop(key), f"{at}: {key}") for key in list(given) if key in special}
     found = from_fields(OPERATIONS[value["operation"]], given, at, _CHECKS, read)
     if isinstance(found, Drag) and not found.handles:
         raise InputError(f"{at}: has no handles", 'write {"source": [0, 0, 0], "target": [0, 1, 0]}')
+    if isinstance(found, Drag) and found.guidance is not None and found.scene is not None:
+        raise InputError(f"{at}: has a scene and guidance", "leave one of them out")
     if isinstance(found, Shear) and found.axis == found.by:
         raise InputError(f"{at}: shears along {found.axis} by {found.by}", "use two axes, or stretch")
     if isinstance(found, Add) and not _invertible(found.matrix):
@@ -309,6 +353,19 @@ def _handles(value: Any, at: str) -> tuple[Handle, ...]:
     if not isinstance(value, list):
         raise InputError(f"{at}: should be a list")
     return tuple(from_fields(Handle, v, f"{at}: {i + 1}", _CHECKS) for i, v in enumerate(value))
+
+
+def _guidance(value: Any, at: str) -> Guidance | None:
+    if value is None:
+        return None
+    given = dict(value) if isinstance(value, dict) else value
+    read = {}
+    if isinstance(given, dict) and given.get("views") is not None:
+        read["views"] = _file(given.pop("views"), f"{at}: views")
+    found: Guidance = from_fields(Guidance, given, at, _CHECKS, read)
+    if found.prompt is None and found.views is None:
+        raise InputError(f"{at}: has neither a prompt nor views", 'write {"prompt": "a red hat"}')
+    return found
 
 
 def _file(value: Any, at: str) -> FileReference:
