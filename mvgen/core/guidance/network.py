@@ -18,6 +18,7 @@ from mvgen.core.errors import WeightsError
 from mvgen.core.guidance.folder import kind_of, read_index
 from mvgen.core.guidance.pieces import LENGTH, piece_tokenizer
 from mvgen.core.progress import Progress
+from mvgen.core.weights import load_pretrained
 
 MICRO = 128  # sample_size of the PixArt networks that are told the size and aspect ratio of the picture
 
@@ -122,7 +123,7 @@ def _clip_words(folder: Path, device: str, progress: Progress) -> Callable[[str]
     """From a prompt to the numbers of its words, [1, L]."""
     from transformers import CLIPTokenizer
 
-    tokenizer: Any = _loaded(CLIPTokenizer, folder, {})
+    tokenizer: Any = load_pretrained(CLIPTokenizer, folder)
     length = min(int(tokenizer.model_max_length), 77)
 
     def read(prompt: str) -> Tensor:
@@ -156,7 +157,7 @@ def load_guide(folder: Path, device: str) -> Guide:
     from diffusers import AutoencoderKL, DDIMScheduler
 
     kind = kind_of(folder)
-    schedule = _loaded(DDIMScheduler, folder / "scheduler", {})
+    schedule = load_pretrained(DDIMScheduler, folder / "scheduler")
     predicts, alphas = str(schedule.config.prediction_type), schedule.alphas_cumprod.to(device, torch.float32)
     if predicts not in ("epsilon", "v_prediction"):
         raise WeightsError(f"{folder}: its network predicts {predicts[:40]}", "give one of noise or of velocity")
@@ -244,23 +245,10 @@ _DENOISERS: Mapping[str, Callable[[Path, str], tuple[Any, Call]]] = {
 
 def _network(kind: Any, folder: Path, device: str, dtype: torch.dtype = torch.float32) -> Any:
     """A network of fixed weights."""
-    options: dict[str, Any] = {"use_safetensors": True}
-    if any(folder.glob("*.fp16*.safetensors")) and not any(".fp16" not in p.name for p in folder.glob("*.safetensors")):
-        options["variant"] = "fp16"
-    return _loaded(kind, folder, options).to(device=device, dtype=dtype).eval().requires_grad_(False)
+    names = [path.name for path in folder.glob("*.safetensors")]
+    options = {"variant": "fp16"} if names and all(".fp16" in name for name in names) else {}
+    return load_pretrained(kind, folder, **options).to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
 def _half(device: str, dtype: torch.dtype = torch.float16) -> torch.dtype:
     return torch.float32 if device == "cpu" else dtype
-
-
-def _loaded(kind: Any, folder: Path, options: dict[str, Any]) -> Any:
-    """From a folder alone, without running anything that it holds."""
-    from diffusers.utils import logging
-
-    logging.set_verbosity_error()  # of settings that other classes than ours read
-    try:
-        return kind.from_pretrained(folder, local_files_only=True, **options)
-    except Exception as error:  # both libraries raise many kinds for files that are missing or damaged
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise WeightsError(f"{folder}: does not load as {kind.__name__} ({first})", "download it again") from error
