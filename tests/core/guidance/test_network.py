@@ -126,6 +126,21 @@ def test_models_of_sentencepiece_are_read_without_it(tmp_path):
         piece_tokenizer(path.parent)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sd", "sdxl", "pixart", "v"])
+def test_a_gpu_says_nearly_the_same(folders, name):
+    found = []
+    for device in ("cpu", "cuda"):
+        guide = load_guide(folders[name], device)
+        text = read_prompts(folders[name], [PROMPT], device, Silent())[PROMPT]
+        draw = torch.Generator().manual_seed(3)
+        pictures = torch.rand(1, 3, 32, 32, generator=draw).to(device)
+        noisy, steps = torch.randn(1, 4, 16, 16, generator=draw).to(device), torch.tensor([400], device=device)
+        found.append((guide.encode(pictures).cpu(), guide.noise(noisy, steps, text).cpu()))
+    for first, second in zip(*found):
+        assert torch.allclose(first, second, atol=0.02)
+
+
 def damage(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "copy")
 
