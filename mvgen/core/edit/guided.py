@@ -18,7 +18,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import UsageError
 from mvgen.core.guidance.distil import Distillation, distilled
 from mvgen.core.guidance.folder import kind_of
-from mvgen.core.guidance.orbits import FOV, Orbit, around, sampled, side_seen, zoomed
+from mvgen.core.guidance.orbits import FOV, Orbit, around, middle_around, sampled, side_seen, zoomed
 from mvgen.core.progress import Progress
 from mvgen.core.render.orbit import robust_points
 from mvgen.core.splats.model import Splats
@@ -92,7 +92,7 @@ def views_of(wish: Wish, splats: Splats, points: NDArray[np.floating], sizes: ND
     reach = float(np.median([np.linalg.norm(c.centre - centre) for c in seen])) if seen else outer.distance[0]
     whole = None if wish.prompt is None else outer
     if not wish.orbits:
-        near = zoomed(points, sizes, wish.prompt or "", centre, up, wish.negative)
+        near = zoomed(points, sizes, wish.prompt or "", middle_around(points, everything), up, wish.negative)
         return Views([near], whole, seen, up, centre, reach)
     if wish.prompt is None and not all(orbit.prompt for orbit in wish.orbits):
         raise UsageError("--views: an orbit has no prompt", "give --prompt, which is for those without one")

@@ -13,6 +13,7 @@ from mvgen.core.guidance.orbits import (
     around,
     camera_at,
     load_views,
+    middle_around,
     sampled,
     side_seen,
     views_text,
@@ -22,6 +23,11 @@ from tests.core.edit.shapes import limb
 
 UP = np.array([0.0, 1.0, 0.0])
 ORBIT = Orbit("a wing", (0.0, 1.0, 0.0), (10.0, 40.0), (-30.0, 30.0), (1.5, 2.0), negative="fog")
+
+
+def near(splats, mask):
+    points = splats.means[mask]
+    return zoomed(points, 2 * splats.scales[mask].max(1), "a tip", middle_around(points, splats.means), UP)
 
 
 def written(folder, tree):
@@ -122,19 +128,16 @@ def test_the_local_camera_frames_its_region():
     """Within a tenth of the picture, from everywhere on its orbit."""
     splats = limb(6000)
     reach = 2 * splats.scales.max(1)
-    for height, most in ((1.0, 10.0), (-1.25, -0.75), (-0.2, 0.2)):
-        low, high = min(height, most), max(height, most)
+    for low, high in ((1.0, 9.0), (-9.0, -0.75), (-0.2, 0.2), (0.3, 0.6)):
         mask = (splats.means[:, 1] >= low) & (splats.means[:, 1] <= high)
-        orbit = zoomed(splats.means[mask], reach[mask], "tip", splats.means.mean(0), UP)
-        widest = 0.0
-        for seed in range(20):
+        orbit = near(splats, mask)
+        extents = []
+        for seed in range(40):
             camera = sampled(orbit, UP, 512, np.random.default_rng(seed))
             pixels, depth = camera.project(splats.means[mask].astype(np.float64))
             size = reach[mask] * camera.intrinsics[0, 0] / depth
-            assert (depth > 0).all()
-            assert ((pixels - size[:, None] >= 0) & (pixels + size[:, None] <= 512)).all()
-            widest = max(widest, float(np.abs(pixels - 256).max(1).max() + size.max()) / 256)
-        assert 0.8 < widest <= 1
+            extents.append(float((np.linalg.norm(pixels - 256, axis=1) + size).max()) / 256)
+        assert min(extents) > 0.65 and 0.9 < max(extents) <= 1
 
 
 def test_a_ball_fills_nine_tenths_of_its_picture():
@@ -151,9 +154,19 @@ def test_the_local_camera_stands_outside():
     """Not on the other side of the object."""
     splats = limb(3000)
     mask = (splats.means[:, 1] > 0.2) & (splats.means[:, 0] > 0.1)
-    orbit = zoomed(splats.means[mask], splats.scales[mask].max(1), "bump", splats.means.mean(0), UP)
+    orbit = near(splats, mask)
     eyes = np.array([sampled(orbit, UP, 64, np.random.default_rng(i)).centre for i in range(30)])
     assert (eyes[:, 0] > splats.means[mask].mean(0)[0]).all()
+
+
+def test_the_local_camera_sees_what_is_above_and_below():
+    splats = limb(3000)
+    for sign in (1, -1):
+        mask = sign * splats.means[:, 1] > 1
+        orbit = near(splats, mask)
+        cameras = [sampled(orbit, UP, 64, np.random.default_rng(i)) for i in range(60)]
+        assert all(sign * (c.centre[1] - orbit.target[1]) > 0 for c in cameras)
+        assert np.ptp([angles(c.centre - orbit.target, UP)[1] for c in cameras]) > 300
 
 
 @pytest.mark.parametrize(
