@@ -63,8 +63,8 @@ def picked(editing: Editing, rows: NDArray[Any]) -> Editing:
     moments = editing.moments
     if moments is not None:
         moments = {part: {name: values[rows] for name, values in m.items()} for part, m in moments.items()}
-    masks = (mask[rows] for mask in (editing.selected, editing.touched, editing.edge))
-    return Editing(editing.splats[rows], editing.origin[rows], *masks, moments)
+    selected, touched, edge = (mask[rows] for mask in (editing.selected, editing.touched, editing.edge))
+    return Editing(editing.splats[rows], editing.origin[rows], selected, touched, edge, moments)
 
 
 def joined(editing: Editing, more: Splats) -> Editing:
