@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from mvgen.core.guidance.folder import kind_of, weights_for
 from mvgen.core.guidance.network import Guide, load_guide, noise_of_velocity, read_prompts
 from mvgen.core.guidance.pieces import LENGTH, piece_tokenizer
 from mvgen.core.progress import Silent
+from tests import fuzz
 from tests.core.guidance import networks
 from tests.core.guidance.peers import PROMPT, expected, pipeline, texts
 
@@ -121,6 +123,13 @@ def test_models_of_sentencepiece_are_read_without_it(tmp_path):
         path.write_bytes(data)
         with pytest.raises(WeightsError, match=r"spiece\.model: is no tokenizer"):
             piece_tokenizer(path.parent)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        path.write_bytes(fuzz.damage(whole, rng))
+        try:
+            assert len(piece_tokenizer(path.parent).encode("a hat").ids) == LENGTH
+        except WeightsError as error:
+            assert str(path) in error.message and "\n" not in error.message
     path.unlink()
     with pytest.raises(WeightsError, match="neither"):
         piece_tokenizer(path.parent)

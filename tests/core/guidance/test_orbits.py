@@ -20,6 +20,7 @@ from mvgen.core.guidance.orbits import (
     zoomed,
 )  # fmt: skip
 from tests.core.edit.shapes import limb
+from tests.fuzz import damage
 
 UP = np.array([0.0, 1.0, 0.0])
 ORBIT = Orbit("a wing", (0.0, 1.0, 0.0), (10.0, 40.0), (-30.0, 30.0), (1.5, 2.0), negative="fog")
@@ -95,6 +96,21 @@ def test_damaged_views_are_told(tmp_path):
             load_views(path)
     with pytest.raises(InputError, match="no such file"):
         load_views(tmp_path / "none.json")
+
+
+def test_views_damaged_at_random_are_read_or_told(tmp_path):
+    whole, path, refused = views_text([ORBIT, replace(ORBIT, origin=(1.0, 2.0, 3.0))]).encode(), tmp_path / "v.json", 0
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        path.write_bytes(damage(whole, rng))
+        try:
+            orbits = load_views(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in error.message and "\n" not in error.message
+        else:
+            assert np.isfinite([(*o.target, *o.elevation, *o.azimuth, *o.distance, o.fov) for o in orbits]).all()
+    assert refused > 200
 
 
 def test_sampled_cameras_keep_to_their_orbit():
