@@ -126,6 +126,7 @@ def test_streams(folder: Path) -> None:
     assert not list(folder.glob("*.recipe.json"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_stays_one(tmp_path: Path) -> None:
     save_state(begin(ball(50), 2, 1, "cpu"), tmp_path / "a.safetensors")
     done(tmp_path, "a.safetensors", "-o", "b.safetensors", "--region", "box:-9,0,-9,9,9,9", "--duplicate")
