@@ -27,7 +27,13 @@ TORCH_MODULES = {
     "splatting_reference",
 }
 TORCH_FOLDERS = {("core", "splats", "fit")}
-SHARED_BY_COMMANDS = {"mvgen.commands", "mvgen.commands.job", "mvgen.commands.options", "mvgen.commands.settings"}
+SHARED_BY_COMMANDS = {
+    "mvgen.commands",
+    "mvgen.commands.job",
+    "mvgen.commands.options",
+    "mvgen.commands.places",
+    "mvgen.commands.settings",
+}
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:

@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import BadValue, Format, Output, parse_colour, parse_count, parse_three, parse_turn
+from mvgen.commands.options import (
+    BadValue,
+    Format,
+    Output,
+    parse_colour,
+    parse_count,
+    parse_numbers,
+    parse_three,
+    parse_turn,
+)  # fmt: skip
+from mvgen.commands.places import parse_spot, reference_of, where_of
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from mvgen.core.edit.recipe import FileReference, Guidance, Recipe, Step, Where
+    from mvgen.core.edit.recipe import Guidance, Recipe, Step, Where
     from mvgen.core.edit.replay import Place
     from mvgen.core.splats.fit.views import Photo
 
@@ -23,13 +33,6 @@ DEVICES = ("cpu", "cuda")
 CHECKPOINT = ".safetensors"
 IMAGINE = 500  # steps towards a prompt
 _STEPS = re.compile(r"(.+?)(?::((?:scale|rotate|translate)=.*))?", re.DOTALL)
-
-
-class Spot(NamedTuple):
-    """A sphere (4 numbers) or a box (6)."""
-
-    kind: str
-    numbers: tuple[float, ...]
 
 
 class Reach(NamedTuple):
@@ -40,24 +43,11 @@ class Reach(NamedTuple):
     radius: float | None
 
 
-def parse_spot(text: Any) -> Spot | str:
-    """``sphere:X,Y,Z,R``, ``box:X,Y,Z,X,Y,Z``, or a file's name as it is. Raises typer.BadParameter."""
-    kind, colon, rest = str(text).partition(":")
-    count = {"sphere": 4, "box": 6}.get(kind)
-    if isinstance(text, Spot) or not colon or count is None:
-        return text if isinstance(text, Spot) else str(text)
-    numbers = _numbers(rest)
-    right = len(numbers) == count
-    if not right or (kind == "sphere" and numbers[3] <= 0) or (kind == "box" and not numbers[:3] <= numbers[3:]):
-        raise BadValue(f"{text} is no {kind}; write it as sphere:0,1,0,0.5 or box:-1,0,-1,1,2,1")
-    return Spot(kind, numbers)
-
-
 def parse_drag(text: Any) -> Reach:
     """``0,0,0:0,1,0`` or ``0,0,0:0,1,0:0.3``. Raises typer.BadParameter."""
     if isinstance(text, Reach):
         return text
-    parts = [_numbers(part) for part in str(text).split(":")]
+    parts = [parse_numbers(part) for part in str(text).split(":")]
     if [len(p) for p in parts] not in ([3, 3], [3, 3, 1]) or parts[0] == parts[1] or (parts[2:] and parts[2][0] <= 0):
         raise BadValue(f"{text} is no drag; write it as X,Y,Z:X,Y,Z or, with a radius, X,Y,Z:X,Y,Z:R")
     (a, b, c), (x, y, z) = parts[:2]
@@ -69,7 +59,7 @@ def parse_stretch(text: Any) -> tuple[str, float]:
     if isinstance(text, tuple):
         return text
     axis, _, rest = str(text).partition(":")
-    numbers = _numbers(rest)
+    numbers = parse_numbers(rest)
     if axis not in ("x", "y", "z") or len(numbers) != 1 or not 1e-9 < numbers[0] < 1e9:
         raise BadValue(f"{text} is no stretch; write it as x:1.5")
     return axis, numbers[0]
@@ -80,7 +70,7 @@ def parse_shear(text: Any) -> tuple[str, str, float]:
     if isinstance(text, tuple):
         return text
     axes, _, rest = str(text).partition(":")
-    numbers = _numbers(rest)
+    numbers = parse_numbers(rest)
     if not re.fullmatch("[xyz]{2}", axes) or axes[0] == axes[1] or len(numbers) != 1:
         raise BadValue(f"{text} is no shear; write it as xy:0.3")
     return axes[0], axes[1], numbers[0]
@@ -95,18 +85,10 @@ def parse_axis(text: Any) -> str:
 
 def parse_factor(text: Any) -> float:
     """A number above 0. Raises typer.BadParameter."""
-    numbers = _numbers(str(text))
+    numbers = parse_numbers(str(text))
     if len(numbers) != 1 or not 1e-9 < numbers[0] < 1e9:
         raise BadValue(f"{text} is no factor; write it as 1.5")
     return numbers[0]
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        return ()
-    return numbers if all(abs(n) < 1e30 for n in numbers) else ()
 
 
 def edit(
@@ -266,7 +248,7 @@ def _guidance(job: Job, told: dict[str, Any]) -> Guidance:
 
     given = {name: value for name, value in told.items() if value is not None}
     if "views" in given:
-        given["views"] = _reference(job, given["views"], "list of views")
+        given["views"] = reference_of(job, given["views"], "list of views")
     return Guidance(**given)
 
 
@@ -295,7 +277,7 @@ def _steps(
         if name == "region":
             if where is not None:
                 raise UsageError(f"--region {value}: follows another one", "join them with mvgen select-region")
-            where = _where(job, value)
+            where = where_of(job, value)
             continue
         if name == "recipe":
             old = load_recipe(job.read(value, "recipe")).steps
@@ -358,7 +340,7 @@ def _add(job: Job, text: str) -> Step:
 
     match = _STEPS.fullmatch(text)
     name, steps = (text, None) if match is None or Path(text).exists() else match.groups()
-    told = _reference(job, name, "file of splats")
+    told = reference_of(job, name, "file of splats")
     if steps is None:
         return Add(file=told)
     try:
@@ -366,26 +348,6 @@ def _add(job: Job, text: str) -> Step:
     except UsageError as error:
         raise UsageError(error.message.replace("--transform", "--add"), error.hint) from None
     return Add(file=told, matrix=tuple(float(v) for v in matrix.reshape(-1)))
-
-
-def _where(job: Job, spot: Spot | str) -> Where:
-    from mvgen.core.edit.recipe import Where
-
-    if isinstance(spot, Spot):
-        where: dict[str, Any] = {spot.kind: spot.numbers}
-        return Where(**where)
-    name, colon, part = spot.rpartition(":")
-    if not colon or Path(spot).exists():
-        name, part = spot, ""
-    return Where(_reference(job, name, "region", part or None))
-
-
-def _reference(job: Job, name: str, what: str, part: str | None = None) -> FileReference:
-    """Of a file as it was named, or of the copy of a stream."""
-    from mvgen.core.edit.recipe import reference
-
-    path = job.read(name, what, folder=True)
-    return reference(path, name if path == Path(name) else None, part)
 
 
 # ---------------------------------------------------------------- what is edited

@@ -118,6 +118,15 @@ def parse_three(text: Any) -> tuple[float, float, float]:
     return x, y, z
 
 
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """``0,1.5``: finite numbers; none where the text holds anything else."""
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        return ()
+    return numbers if all(abs(n) < 1e30 for n in numbers) else ()
+
+
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Format where the extension cannot tell, such as glb.")

@@ -77,7 +77,7 @@ def edited_mesh(editing: meshes.Editing, recipe: Recipe, place: Place) -> meshes
         place.progress.stage(type(step).__name__.lower())
         if step.region is not None:
             vertices = editing.mesh.vertices
-            editing = meshes.selected(editing, _mesh_mask(step.region, vertices, editing.mesh.faces))
+            editing = meshes.selected(editing, mesh_mask(step.region, vertices, editing.mesh.faces))
         if isinstance(step, Affine):
             editing = meshes.moved(editing, step.matrix(editing.middle))
         elif isinstance(step, Drag) and step.scene is None and step.guidance is None:
@@ -182,8 +182,9 @@ def _mask(where: Where, points: NDArray[np.floating], kind: Kind, count: int) ->
     return mask
 
 
-def _mesh_mask(where: Where, vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """[V]: vertices that a region of vertices or of faces selects."""
+def mesh_mask(where: Where, vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """[V]: vertices that a region of vertices or of faces selects. Raises CannotError where it selects
+    none, InputError."""
     try:
         return _mask(where, vertices, "vertices", len(vertices))
     except InputError as error:

@@ -34,20 +34,25 @@ class Topology:
 
 def weld(mesh: Mesh) -> Mesh:
     """Vertices at exactly the same place become one, with the colour of the first; uv, texture and normals are lost."""
-    _, first, index = np.unique(mesh.vertices, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # vertices stay in their old order
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    keep = first[order]
+    keep, index = same_places(mesh.vertices)
     return replace(
         mesh,
         vertices=mesh.vertices[keep],
-        faces=place[index.reshape(-1)][mesh.faces].astype(np.int32),
+        faces=index[mesh.faces].astype(np.int32),
         normals=None,
         colours=None if mesh.colours is None else mesh.colours[keep],
         uv=None,
         texture=None,
     )
+
+
+def same_places(vertices: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[K]: the first vertex of each place, in their order; [V]: the number of the place of each vertex [V, 3]."""
+    _, first, index = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], place[index.reshape(-1)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Meshes sharpened by normals."""

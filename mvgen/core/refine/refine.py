@@ -1,0 +1,119 @@
+"""A mesh made to have the normals that it should have: everywhere, or in a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvgen.core.errors import CannotError
+from mvgen.core.geometry import Mesh
+from mvgen.core.progress import Progress
+from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
+from mvgen.core.refine.views import NormalView, outline_pull, pixel_size, wanted_normals
+from mvgen.kernels.remesh import Surface, remesh
+
+SHORT, LONG, TURN = 0.5, 1.5, 30.0  # of the wanted length, from which edges are changed; degrees that faces may turn
+FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
+MOST_VERTICES = 2_000_000
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """iterations: rounds of turning faces and changing edges; pixels: the shortest edges, in pixels of the views;
+    reach: in longest sides of the bounding box, longer waves stay as they are; outline: how much outlines pull, against
+    1 for the shape of a face; tolerance: degrees by which normals may differ within a face before its edges become
+    shorter; remesh: whether edges may change."""
+
+    iterations: int = 12
+    pixels: float = 3.0
+    reach: float = 1.0
+    outline: float = 0.05
+    tolerance: float = 3.0
+    remesh: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A mesh, and what became of normals: degrees between those wanted and those of the faces that show them."""
+
+    mesh: Mesh
+    before: float
+    after: float
+
+
+def refined(
+    mesh: Mesh, views: Sequence[NormalView], strength: NDArray[np.float64], options: RefineOptions, progress: Progress
+) -> Refined:
+    """A welded mesh whose faces have the normals that views want.
+
+    strength [V] in 0..1: how far vertices go there; those with 0 stay bit for bit, and so do the edges at them. Colours
+    are dropped. Raises CannotError where no view shows the mesh.
+    """
+    extent = float(np.ptp(mesh.vertices, axis=0).max())
+    shortest = options.pixels * pixel_size(mesh, views)
+    free = (strength > 0) & ~entangled(mesh)
+    # carried: the wanted length, the strength, where the surface was
+    state = Surface(mesh.vertices, mesh.faces, np.c_[edge_lengths(mesh), strength, mesh.vertices], free)
+    before = after = 0.0
+    progress.stage("refine", options.iterations)
+    for number in range(options.iterations):
+        places, faces = state.places, state.faces
+        wanted = wanted_normals(places, faces, views)
+        if not wanted.seen.any():
+            raise CannotError("no view shows the mesh", "check that the cameras belong to it")
+        if number == 0:
+            before = _difference(places, faces, wanted.normals, wanted.seen)
+        pull = outline_pull(places, faces, views, options.outline) if options.outline else None
+        places = towards_normals(places, faces, wanted.normals, state.free, options.reach * extent, pull)
+        state = replace(state, places=places)
+        if options.remesh and number < options.iterations - 1:
+            least = max(shortest, extent / 40 * 0.5 ** (number / 2))  # from coarse to fine
+            spread = np.zeros(len(places))
+            np.maximum.at(spread, faces.reshape(-1), np.repeat(wanted.spread, 3))
+            seen = np.zeros(len(places), bool)
+            seen[faces[wanted.seen]] = True
+            length = _lengths(state.carried[:, 0], spread, seen, options.tolerance, least)
+            state = replace(state, carried=np.c_[length, state.carried[:, 1:]])
+            state = remesh(state, SHORT, LONG, TURN, MOST_VERTICES)
+        progress.advance()
+    share = np.where(state.free, state.carried[:, 1], 0)[:, None]
+    vertices = np.where(share == 1, state.places, state.carried[:, 2:] + share * (state.places - state.carried[:, 2:]))
+    vertices[~state.free] = state.places[~state.free]
+    wanted = wanted_normals(vertices, state.faces, views)
+    after = _difference(vertices, state.faces, wanted.normals, wanted.seen)
+    return Refined(Mesh(vertices, state.faces, metadata=mesh.metadata), before, after)
+
+
+def _lengths(
+    length: NDArray[np.float64], spread: NDArray[np.float64], seen: NDArray[np.bool_], tolerance: float, least: float
+) -> NDArray[np.float64]:
+    """[V]: shorter where normals differ within faces, but not below the least; slowly longer where they do not."""
+    shorter = np.where(spread > tolerance, np.minimum(length, np.maximum(FINER * length, least)), length)
+    return np.where(seen & (spread < tolerance / 4), COARSER * length, shorter)
+
+
+def _difference(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], wanted: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> float:
+    """Degrees between normals of faces and those wanted, the mean by area over those that are seen."""
+    corners = vertices[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    cosine = (face_normals(vertices, faces) * wanted).sum(1)
+    degrees = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return float((degrees * area)[seen].sum() / max(area[seen].sum(), 1e-300))
+
+
+def entangled(mesh: Mesh) -> NDArray[np.bool_]:
+    """[V]: vertices of edges with more than two faces, where fans of faces touch, or without faces."""
+    from mvgen.core.surface.topology import edges_of, pinched
+
+    edges = edges_of(mesh.faces)
+    out = np.ones(len(mesh.vertices), bool)
+    out[mesh.faces.reshape(-1)] = False
+    out[edges.ends[edges.count > 2].reshape(-1)] = True
+    fans = pinched(mesh.faces, edges)
+    out[: len(fans)] |= fans
+    return out
