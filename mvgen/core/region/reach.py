@@ -54,7 +54,8 @@ def _grown_far(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
     if unsure.any():
         from_there = cKDTree(middles[unsure]).query(middles, distance_upper_bound=radius + 2 * slack)[0]
         near = full & (from_there <= radius + slack)
-        query, source = np.flatnonzero(~mask & unsure[cubes.of]), mask & near[cubes.of]
+        query, source = np.flatnonzero(~mask & unsure[cubes.of]), np.flatnonzero(mask & near[cubes.of])
+        query, source = (some[walk(points[some])] for some in (query, source))
         out[query[_within(points[query], points[source], radius)]] = True
     return out
 
