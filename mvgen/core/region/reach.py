@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
@@ -12,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from mvgen.core.geometry import Mesh
 from mvgen.core.nearest import walk
+from mvgen.core.region.cubes import Cubes, in_cubes
 from mvgen.core.region.select import in_sphere
 from mvgen.core.region.things import Mask, Things
 from mvgen.core.surface.topology import edges_of
@@ -33,7 +32,7 @@ def grown(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
     if radius > _COARSE * _FINE * spacing(points):
         return _grown_far(points, mask, radius)
     out = mask.copy()
-    cubes = _cubes(points, radius)
+    cubes = in_cubes(points, radius)
     # of all places, only those in or beside a cube with selected ones are measured, and only from these
     rest = np.flatnonzero(~mask & _beside(cubes, mask)[cubes.of])
     source = mask & _beside(cubes, _holding(len(points), rest))[cubes.of]
@@ -43,16 +42,17 @@ def grown(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
 
 def _grown_far(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
     """As `grown`. Small cubes are measured first, middle to middle: most are sure to be nearer, or farther away."""
-    cubes = _cubes(points, radius / _COARSE)
+    cubes = in_cubes(points, radius / _COARSE)
     middles = cubes.middles
     slack = float(np.sqrt(3)) * cubes.side * (1 + 1e-9)  # a point is at most half as much away from a cube's middle
     full, rest = (_holding(len(middles), cubes.of[some]) for some in (mask, ~mask))
     away = np.full(len(middles), np.inf)
-    away[rest] = cKDTree(middles[full]).query(middles[rest], distance_upper_bound=radius + 2 * slack, workers=_WORKERS)[0]
+    enough = radius + 2 * slack
+    away[rest] = cKDTree(middles[full]).query(middles[rest], distance_upper_bound=enough, workers=_WORKERS)[0]
     out = mask | (away <= radius - slack)[cubes.of]
     unsure = (away > radius - slack) & (away <= radius + slack)
     if unsure.any():
-        from_there = cKDTree(middles[unsure]).query(middles, distance_upper_bound=radius + 2 * slack)[0]
+        from_there = cKDTree(middles[unsure]).query(middles, distance_upper_bound=enough, workers=_WORKERS)[0]
         near = full & (from_there <= radius + slack)
         query, source = np.flatnonzero(~mask & unsure[cubes.of]), np.flatnonzero(mask & near[cubes.of])
         query, source = (some[walk(points[some])] for some in (query, source))
@@ -100,7 +100,7 @@ def parts(things: Things, gap: float) -> NDArray[np.int32]:
         points, faces, place = _welded(things.shape)
         label = _joined(np.concatenate([faces[:, :2], faces[:, 1:]]), len(points))[place]
     else:
-        cubes = _cubes(things.places, gap)
+        cubes = in_cubes(things.places, gap)
         root = np.empty(len(cubes.names), np.int32)
         join_touching(cubes.names, *cubes.steps, root)
         number = np.cumsum(root == np.arange(len(root)), dtype=np.int32) - 1
@@ -198,38 +198,7 @@ def _joined(ends: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     return connected_components(graph, directed=False)[1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Cubes:
-    """Space in cubes. of [N]: the number of the cube that holds each point, among the C that hold any; names [C],
-    rising: their places in a grid with ``steps`` from one to the next along x and along y; low [3]: the middle of the
-    first one."""
-
-    of: NDArray[np.int64]
-    names: NDArray[np.int64]
-    steps: tuple[int, int]
-    low: tuple[float, ...]
-    side: float
-
-    @property
-    def middles(self) -> NDArray[np.float64]:
-        """[C, 3]"""
-        x, rest = np.divmod(self.names, self.steps[0])
-        return (np.stack([x, *np.divmod(rest, self.steps[1])], 1) - 1) * self.side + self.low
-
-
-def _cubes(points: NDArray[np.floating], side: float) -> _Cubes:
-    columns = [points[:, axis].astype(np.float64) for axis in range(3)]
-    low = tuple(float(c.min()) for c in columns)
-    longest = max(float(c.max()) - v for c, v in zip(columns, low))
-    side = max(side, longest / (1 << 20), 1e-300)  # so that the name of a cube is a number of 64 bits
-    # half a side off: what lies in rows falls amid cubes; from 1, so that neighbours beyond the ends have no name
-    x, y, z = (((c - v) / side + 0.5).astype(np.int64) + 1 for c, v in zip(columns, low))
-    steps = (int(y.max() + 2) * int(z.max() + 2), int(z.max() + 2))
-    names, of = np.unique(x * steps[0] + y * steps[1] + z, return_inverse=True)
-    return _Cubes(of.reshape(-1), names, steps, low, side)
-
-
-def _beside(cubes: _Cubes, mask: Mask) -> Mask:
+def _beside(cubes: Cubes, mask: Mask) -> Mask:
     """[C]: cubes that hold one of the points of a mask [N], or touch one that does."""
     out = np.empty(len(cubes.names), np.bool_)
     mark_touching(cubes.names, *cubes.steps, _holding(len(out), cubes.of[mask]), out)
