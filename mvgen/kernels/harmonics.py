@@ -14,7 +14,9 @@ from mvgen.kernels.jit import kernel, prange
 @kernel
 def turn(harmonics: NDArray[np.float32], matrix: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Set out [N, K, 3] to coefficients [N, K, 3] after a matrix [K, K], which has a block for each band alone."""
-    bands = int(round(np.sqrt(harmonics.shape[1])))
+    bands = 1
+    while bands * bands < harmonics.shape[1]:
+        bands += 1
     for i in prange(len(harmonics)):
         for c in range(3):
             out[i, 0, c] = harmonics[i, 0, c]
