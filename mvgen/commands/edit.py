@@ -1,4 +1,4 @@
-"""``mvgen edit``: parts of splats or of a mesh moved, dragged, removed, added, recoloured and fitted again."""
+"""``mvgen edit``: parts of splats or of a mesh moved, dragged, removed, added, recoloured, fitted and imagined."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from mvgen.commands.options import BadValue, Format, Output, parse_colour, parse
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from mvgen.core.edit.recipe import FileReference, Recipe, Step, Where
+    from mvgen.core.edit.recipe import FileReference, Guidance, Recipe, Step, Where
     from mvgen.core.edit.replay import Place
     from mvgen.core.splats.fit.views import Photo
 
 DEVICES = ("cpu", "cuda")
 CHECKPOINT = ".safetensors"
+IMAGINE = 500  # steps towards a prompt
 _STEPS = re.compile(r"(.+?)(?::((?:scale|rotate|translate)=.*))?", re.DOTALL)
 
 
@@ -181,16 +182,36 @@ def edit(
         typer.Option(
             parser=parse_count,
             metavar="N",
-            help="Then fit what was changed to the photos; drags happen in these steps.",
-            show_default="0",
+            help="Then fit what was changed to the photos or the prompt; drags happen in these steps.",
+            show_default=f"0; with a prompt {IMAGINE}",
         ),
     ] = None,
     size: Annotated[
         int, typer.Option(min=16, max=8192, metavar="PIXELS", help="Long side of the photos as they are seen.")
     ] = 640,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What splats should become, by a diffusion model.")
+    ] = None,
+    negative: Annotated[str | None, typer.Option(metavar="TEXT", help="What should not be seen.")] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Orbits to look from, with prompts, as JSON.", show_default="near what is edited"
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="The diffusion model.", show_default="a downloaded one")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, metavar="X", help="Of the prompt.", show_default="100")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(min=0.03, max=1, metavar="X", help="Most noise; 0.3 changes little.", show_default="0.98"),
+    ] = None,
     format: Format = None,
 ) -> Report:
-    """Parts of splats or of a mesh moved, dragged, removed, added, recoloured and fitted again.
+    """Parts of splats or of a mesh moved, dragged, removed, added, recoloured, fitted again and imagined.
 
     Operations happen in the order in which they are given. What is not selected stays bit for bit. Numbers are those of
     the file. The steps are written beside the output as NAME.recipe.json, for --recipe.
@@ -199,16 +220,20 @@ def edit(
       mvgen edit bear.ply -o bald.ply --region hat.npz --remove
       mvgen edit bear.ply -o two.ply --duplicate --translate 1,0,0 --rotate y:180
       mvgen edit bear.ply -o bear2.ply --drag 0,1,0:0,1.5,0:0.2
+      mvgen edit bear.ply -o clown.ply --region hat.npz --prompt "a red clown hat"
       mvgen edit other.ply -o other2.ply --recipe bear2.recipe.json
     """
-    if (scene is None) != (not iterations):
-        raise UsageError("--scene and --iterations belong together", "give both, or neither")
+    told = {"prompt": prompt, "negative": negative, "views": views, "weights": weights}
+    told |= {"scale": guidance_scale, "strength": strength}
+    _check_together(scene, iterations, {name: value for name, value in told.items() if value is not None})
     job.check(output, format)
     path = job.read(source, "file of splats, checkpoint or mesh", folder=True)
     job.progress.stage("read")
     repeated = {"region": region, "recipe": recipe, "add": add, "translate": translate, "rotate": rotate}
     repeated |= {"scale": scale, "stretch": stretch, "shear": shear, "mirror": mirror, "drag": drag, "recolor": recolor}
     fit = None if scene is None else {"scene": scene, "iterations": int(iterations), "size": size}
+    if prompt is not None or views is not None:
+        fit = {"guidance": _guidance(job, told), "iterations": int(iterations or IMAGINE)}
     steps = _steps(job, repeated, rigid, about, fit)
     if path.suffix.lower() == CHECKPOINT:
         return _edit_fit(job, path, output, format, steps)
@@ -220,6 +245,30 @@ def edit(
 # ---------------------------------------------------------------- what is asked for
 
 
+def _check_together(scene: str | None, iterations: Any, told: dict[str, Any]) -> None:
+    if {"prompt", "views"} & set(told):
+        if scene is not None:
+            raise UsageError("--scene and --prompt are two ways of fitting", "give one of them")
+        if iterations is not None and not iterations:
+            raise UsageError("--iterations 0: leaves nothing to do for the prompt", "give more, or no --prompt")
+        if "prompt" in told and not told["prompt"].strip():
+            raise UsageError("--prompt: says nothing", "write it as --prompt 'a red hat'")
+    elif told:
+        name = "guidance-scale" if "scale" in told else next(iter(told))
+        raise UsageError(f"--{name} is for --prompt", "give a prompt, or leave it out")
+    elif (scene is None) != (not iterations):
+        raise UsageError("--iterations belongs to --scene or --prompt", "give both, or neither")
+
+
+def _guidance(job: Job, told: dict[str, Any]) -> Guidance:
+    from mvgen.core.edit.recipe import Guidance
+
+    given = {name: value for name, value in told.items() if value is not None}
+    if "views" in given:
+        given["views"] = _reference(job, given["views"], "list of views")
+    return Guidance(**given)
+
+
 def _steps(
     job: Job,
     repeated: dict[str, list[Any] | None],
@@ -228,7 +277,7 @@ def _steps(
     fit: dict[str, Any] | None,
 ) -> Recipe:
     """The recipe that the options ask for, in their order. All drags are one step, where the first of them stands."""
-    from mvgen.core.edit.recipe import Recipe, Refit, Select, load_recipe
+    from mvgen.core.edit.recipe import Imagine, Recipe, Refit, Select, load_recipe
 
     left = {name: list(values or ()) for name, values in repeated.items()}
     drags, left["drag"] = left["drag"], left["drag"][:1]
@@ -255,7 +304,7 @@ def _steps(
             steps.append(replace(step, region=where))
         where = None
     if fit is not None and not drags:
-        steps.append(Refit(region=where, **fit))
+        steps.append((Imagine if "guidance" in fit else Refit)(region=where, **fit))
         where = None
     if not steps:
         raise UsageError("nothing is to be done", "name an operation, such as --translate 0,1,0, or a --recipe")

@@ -58,6 +58,24 @@ def weights_size(path: Path | None) -> int:
     return file.stat().st_size if file is not None and file.is_file() else 0
 
 
+def load_pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+    """A network, tokenizer or schedule of transformers or diffusers from a folder alone, without running anything that
+    it holds. Raises WeightsError naming the folder."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    of_diffusers.set_verbosity_error()  # it remarks on settings that other classes read
+    of_transformers.disable_progress_bar()
+    if hasattr(kind, "eval"):
+        options = {"use_safetensors": True} | options
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    except Exception as error:  # both libraries raise many kinds for files that are missing or damaged
+        raise WeightsError(
+            f"{folder}: does not load as {kind.__name__} ({_first_line(error)[:160]})", "download it again"
+        ) from error
+
+
 def _open_safetensors(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 

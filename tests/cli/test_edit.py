@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,15 @@ from mvgen.core.region.model import Region
 from mvgen.core.splats.files import load_splats, save_splats
 from mvgen.core.splats.fit.state import begin, load_state, save_state
 from tests.core.edit.shapes import limb, same_rows
+from tests.core.guidance import networks
 from tests.core.splats import made
 from tests.core.splats.fit.ball import ball, scene
 
 
 def run(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "mvgen", "edit", *arguments]
-    return subprocess.run(command, cwd=folder, input=stdin, capture_output=True)
+    hub = os.environ | {"HF_HOME": str(folder / "hub")}
+    return subprocess.run(command, cwd=folder, input=stdin, capture_output=True, env=hub)
 
 
 def done(folder: Path, *arguments: str) -> dict:
@@ -40,6 +43,9 @@ def folder(tmp_path: Path) -> Path:
     save_region(
         [Region("splats", np.arange(60) < 20, name="low"), Region("splats", np.arange(60) >= 50, name="high")],
         tmp_path / "r.npz",
+    )
+    (tmp_path / "bad.json").write_text(
+        '{"views": "mvgen", "version": 1, "orbits": [{"prompt": "a hat", "target": [0, 0, 0], "azimuth": [3]}]}'
     )
     return tmp_path
 
@@ -147,6 +153,32 @@ def test_what_was_changed_is_fitted_to_photos(tmp_path: Path) -> None:
     assert load_splats(tmp_path / "c.ply").means[:, 1].min() < -1.39
 
 
+@pytest.mark.slow
+def test_a_prompt_changes_what_is_selected_alone(tmp_path: Path) -> None:
+    save_splats(ball(200), tmp_path / "a.ply")
+    model = str(networks.stable_diffusion(tmp_path / "sd"))
+    given = ["--region", "sphere:0,-1,0,0.5", "--prompt", "a hat", "--iterations", "3", "--weights", model]
+    report = done(tmp_path, "a.ply", "-o", "b.ply", *given, "--negative", "fog", "--guidance-scale", "7.5")
+    (step,) = report["recipe"]["steps"]
+    assert (step["operation"], step["guidance"]["prompt"], step["guidance"]["scale"]) == ("imagine", "a hat", 7.5)
+    before, after = load_splats(tmp_path / "a.ply"), load_splats(tmp_path / "b.ply")
+    still = np.linalg.norm(before.means - np.float32([0, -1, 0]), axis=1) > 0.5
+    assert same_rows(before, after, still) and report["changed"] == (~still).sum() > 5
+    assert not same_rows(before, after, ~still)
+    done(tmp_path, "a.ply", "-o", "c.ply", "--recipe", "b.recipe.json")
+    assert (tmp_path / "b.ply").read_bytes() == (tmp_path / "c.ply").read_bytes()
+    done(tmp_path, "a.ply", "-o", "d.ply", "--recipe", "b.recipe.json", "--seed", "1")
+    assert (tmp_path / "b.ply").read_bytes() != (tmp_path / "d.ply").read_bytes()
+    orbit = {"prompt": "a bird", "target": [0, -1, 0], "elevation": [10, 50], "azimuth": [0, 90], "distance": [2, 3]}
+    (tmp_path / "v.json").write_text(json.dumps({"views": "mvgen", "version": 1, "orbits": [orbit]}))
+    report = done(tmp_path, "a.ply", "-o", "e.ply", "--views", "v.json", "--iterations", "4", "--weights", model,
+                  "--drag", "0,-1,0:0,-1.4,0:0.4", "--rigid")  # fmt: skip
+    assert [s["operation"] for s in report["recipe"]["steps"]] == ["drag"]
+    assert load_splats(tmp_path / "e.ply").means[:, 1].min() < -1.39
+    out = run(tmp_path, "a.ply", "-o", "f.ply", *given)
+    assert out.returncode == 0 and b"Loading" not in out.stderr and b"Warning" not in out.stderr, out.stderr.decode()
+
+
 def test_a_mesh_keeps_its_texture(tmp_path: Path) -> None:
     box = trimesh.creation.box().subdivide().subdivide()
     vertices = np.asarray(box.vertices)
@@ -185,7 +217,20 @@ def test_a_mesh_keeps_its_texture(tmp_path: Path) -> None:
         (["--add", "none.ply"], 3, "none.ply: no such file"),
         (["--add", "a.ply:scale=0"], 2, "--add scale=0"),
         (["--recipe", "a.ply"], 3, "a.ply: is no recipe"),
-        (["--iterations", "5", "--recolor", "#fff"], 2, "belong together"),
+        (["--iterations", "5", "--recolor", "#fff"], 2, "belongs to --scene or --prompt"),
+        (["--prompt", "a hat", "--scene", "s", "--iterations", "5"], 2, "two ways of fitting"),
+        (["--prompt", "a hat", "--iterations", "0"], 2, "leaves nothing to do"),
+        (["--prompt", " "], 2, "says nothing"),
+        (["--negative", "fog", "--remove"], 2, "--negative is for --prompt"),
+        (["--guidance-scale", "9", "--remove"], 2, "--guidance-scale is for --prompt"),
+        (["--prompt", "a hat", "--strength", "2"], 2, "strength"),
+        (["--prompt", "a hat"], 4, "no diffusion model is on this machine"),
+        (["--prompt", "a hat", "--weights", "none"], 3, "none: no such file"),
+        (["--prompt", "a hat", "--weights", "sd-2-1-base"], 4, "is not on this machine yet"),
+        (["--prompt", "a hat", "--weights", "."], 4, "has no model_index.json"),
+        (["--views", "none.json"], 3, "none.json: no such file"),
+        (["--views", "a.ply"], 3, "a.ply: is no list of views"),
+        (["--views", "bad.json"], 3, "bad.json: orbit 1: azimuth: should be"),
         (["--scene", "none", "--iterations", "5", "--recolor", "#fff"], 3, "none: no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -1,4 +1,4 @@
-"""Edits and fits: steps of a fit for what was edited, drags under photos, and checkpoints of fits as splats."""
+"""Edits and fits: steps of a fit for what was edited, drags in such steps, and checkpoints of fits as splats."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.edit.drag import grips
+from mvgen.core.edit.guided import REACH, Wish, guided, views_of
 from mvgen.core.edit.operations import MOMENTS, ROWS, Editing, begun, changed, joined, picked
 from mvgen.core.edit.recipe import Handle
 from mvgen.core.errors import CannotError
@@ -18,8 +19,8 @@ from mvgen.core.splats.model import Splats, axes
 from mvgen.core.splats.seen import in_scene
 
 if TYPE_CHECKING:
+    from mvgen.core.splats.fit.local import Task
     from mvgen.core.splats.fit.state import State
-    from mvgen.core.splats.fit.train import Job
     from mvgen.core.splats.fit.views import Photo
 
 GROWTH = 2  # times as many splats as are dragged may come in a drag
@@ -27,13 +28,15 @@ GROWTH = 2  # times as many splats as are dragged may come in a drag
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
-    """photos: what splats should look like; iterations: steps of the fit, each for one photo."""
+    """photos: what splats should look like; iterations: steps of the fit, each for one photo; wish: what a diffusion
+    model should see instead of photos."""
 
     photos: Sequence[Photo]
     iterations: int
     seed: int
     device: str
     progress: Progress
+    wish: Wish | None = None
 
 
 def of_state(state: State) -> Editing:
@@ -69,9 +72,9 @@ def refitted(editing: Editing, rows: NDArray[np.bool_], fitting: Fitting) -> Edi
 
     if not rows.any():
         raise CannotError("there is nothing to fit: no splat was changed or selected", "choose some with --region")
-    state, around, job, here = _prepared(editing, rows, fitting)
+    state, task, here = _prepared(editing, rows, fitting)
     fitting.progress.stage("fit", fitting.iterations)
-    state = fitted(state, around, job, fitting.progress)
+    state = fitted(state, task, fitting.progress)
     out = changed(editing, _back(state, here, editing), rows)
     return replace(out, moments=_with_moments(out, state, np.flatnonzero(rows)))
 
@@ -89,7 +92,8 @@ def dragged(editing: Editing, handles: Sequence[Handle], rigid: bool, fitting: F
     rows = editing.selected.copy()
     if whole:
         rows = np.logical_or.reduce([g.along(editing.splats.means) <= 1 for g in held])
-    state, around, job, here = _prepared(editing, rows, fitting)
+    ways = [g.target - g.source for g in held]
+    state, task, here = _prepared(editing, rows, fitting, ways)
     turn = axes(here.frame).T @ axes(editing.splats.frame)
 
     def tensor(place: NDArray[np.float64]) -> Any:
@@ -97,35 +101,52 @@ def dragged(editing: Editing, handles: Sequence[Handle], rigid: bool, fitting: F
 
     pulls = [Pull(tensor(g.source), tensor(g.target), g.radius, rigid) for g in held]
     fitting.progress.stage("drag", fitting.iterations)
-    state = pulled(state, around, job, fitting.progress, pulls, GROWTH * len(state))
+    state = pulled(state, task, fitting.progress, pulls, GROWTH * len(state))
     out = joined(picked(editing, ~rows), _back(state, here, editing))
     return replace(out, moments=_with_moments(out, state, np.flatnonzero(out.selected)))
 
 
-def _prepared(editing: Editing, rows: NDArray[np.bool_], fitting: Fitting) -> tuple[State, dict[str, Any], Job, Splats]:
-    """The state of the splats of a mask, the others around them, the job, and the splats in the scene's frame."""
-    from mvgen.core.splats.fit.options import FitOptions
+def _prepared(
+    editing: Editing, rows: NDArray[np.bool_], fitting: Fitting, ways: Sequence[NDArray[np.float64]] = ()
+) -> tuple[State, Task, Splats]:
+    """The state of the splats of a mask, what is to be done, and all splats in the frame in which it is done. ways: how
+    far parts will be dragged."""
     from mvgen.core.splats.fit.state import begin
-    from mvgen.core.splats.fit.train import Job
 
-    if not fitting.photos:
-        raise CannotError("there are no photos to fit to", "give a scene with photos")
-    scene = in_scene(editing.splats)
-    state = begin(scene[rows], 0, scene.degree, fitting.device)
+    here = in_scene(editing.splats) if fitting.wish is None else editing.splats
+    state = begin(here[rows], 0, here.degree, fitting.device)
     if editing.moments is not None:
         for part in MOMENTS:
             for name in ROWS:
                 getattr(state, part)[name].copy_(_tensor(editing.moments[part][name][rows]))
+    around = begin(here[~rows], 0, here.degree, fitting.device).values
+    if fitting.wish is None:
+        return state, _of_photos(here, around, fitting), here
+    part = here[rows]
+    points = np.concatenate([part.means, *(part.means + way for way in ways)])
+    sizes = np.tile(REACH * part.scales.max(1), 1 + len(ways))
+    # a checkpoint does not tell which way is up: scenes of mvgen have y up
+    views = views_of(fitting.wish, here if editing.moments is None else replace(here, frame="rub"), points, sizes)
+    settings = fitting.iterations, fitting.seed, fitting.device, fitting.progress
+    return state, guided(fitting.wish, views, around, here, *settings), here
+
+
+def _of_photos(here: Splats, around: dict[str, Any], fitting: Fitting) -> Task:
+    from mvgen.core.splats.fit.local import of_photos
+    from mvgen.core.splats.fit.options import FitOptions
+    from mvgen.core.splats.fit.train import Job
+
+    if not fitting.photos:
+        raise CannotError("there are no photos to fit to", "give a scene with photos")
     options = FitOptions(
         iterations=fitting.iterations,
-        splats=len(scene),
-        degree=scene.degree,
-        antialiased=bool(scene.metadata.get("antialiased")),
+        splats=len(here),
+        degree=here.degree,
+        antialiased=bool(here.metadata.get("antialiased")),
         depth=0.0,  # what was edited need not lie where the scene's surface was
         flat=0.0,
     )
-    job = Job(fitting.photos, options, (0.0, 0.0, 0.0), fitting.seed, fitting.device)
-    return state, begin(scene[~rows], 0, scene.degree, fitting.device).values, job, scene
+    return of_photos(Job(fitting.photos, options, (0.0, 0.0, 0.0), fitting.seed, fitting.device), around)
 
 
 def _back(state: State, here: Splats, editing: Editing) -> Splats:

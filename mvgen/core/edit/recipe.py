@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,70 +18,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError
+from mvgen.core.io.checked import (
+    Bad,
+    Check,
+    from_fields,
+    load_json,
+    number,
+    numbers,
+    one_of,
+    plain,
+    positive,
+    text,
+    whole,
+)
 from mvgen.core.units import axis as unit_vector
 from mvgen.core.units import turn
 
 KIND, VERSION = "mvgen edit", 1
 Three = tuple[float, float, float]
 Axis = Literal["x", "y", "z"]
-_LARGEST_FILE = 1 << 24
-_MOST_ITERATIONS = 10_000_000
 
 
-class _Bad(ValueError):
-    """A value of a recipe that is not as it should be."""
+def _maybe(value: Any) -> str:
+    return "" if value == "" else str(text(value))
 
 
-def _numbers(count: int) -> Callable[[Any], tuple[float, ...]]:
-    def read(value: Any) -> tuple[float, ...]:
-        if not isinstance(value, (list, tuple)) or len(value) != count:
-            raise _Bad(f"should be {count} numbers")
-        return tuple(map(_number, value))
-
-    return read
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e30:
-        raise _Bad("should be a number")
+def _share(value: Any) -> float:
+    if not positive(value) <= 1:
+        raise Bad("should be above 0 and at most 1")
     return float(value)
-
-
-def _positive(value: Any) -> float:
-    if not _number(value) > 1e-12:
-        raise _Bad("should be a number above 0")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_ITERATIONS:
-        raise _Bad("should be a whole number of at least 1")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise _Bad("should be text")
-    return value
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in choices:
-            raise _Bad("should be one of " + ", ".join(choices))
-        return str(value)
-
-    return read
 
 
 # how the value of each field of a step is checked; None is one where it is the default
-_axis = _one_of("x", "y", "z")
-_CHECKS: dict[str, Callable[[Any], Any]] = {
-    **{"file": _text, "sha256": _text, "part": _text, "scene": _text},
-    **{"source": _numbers(3), "target": _numbers(3), "about": _numbers(3), "shift": _numbers(3)},
-    **{"colour": _numbers(3), "matrix": _numbers(16), "radius": _positive, "factor": _positive},
-    **{"axis": _axis, "by": _axis, "degrees": _number, "amount": _number},
-    **{"mode": _one_of("rigid", "deform"), "iterations": _whole, "size": _whole},
+_axis = one_of("x", "y", "z")
+_CHECKS: dict[str, Check] = {
+    **{"file": text, "sha256": text, "part": text, "scene": text},
+    **{"source": numbers(3), "target": numbers(3), "about": numbers(3), "shift": numbers(3)},
+    **{"colour": numbers(3), "matrix": numbers(16), "radius": positive, "factor": positive},
+    **{"axis": _axis, "by": _axis, "degrees": number, "amount": number},
+    **{"mode": one_of("rigid", "deform"), "iterations": whole, "size": whole},
+    **{"prompt": text, "negative": _maybe, "weights": text, "scale": positive, "strength": _share},
 }
 
 
@@ -112,6 +87,23 @@ class Handle:
     source: Three
     target: Three
     radius: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """What a diffusion model should see, by score distillation.
+
+    prompt: in words, and negative: what should not be seen; views: a file of orbits, some with prompts of their own, in
+    place of a view near what is edited; weights: the model's name or folder, None: the best one on the machine; scale:
+    of classifier-free guidance; strength: the most noise, 1 allows for any change.
+    """
+
+    prompt: str | None = None
+    negative: str = ""
+    views: FileReference | None = None
+    weights: str | None = None
+    scale: float = 100.0
+    strength: float = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,19 +247,31 @@ class Refit(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Imagine(Step):
+    """Steps towards what a prompt says, for what the region selects, or what the steps before have changed, or for
+    everything."""
+
+    guidance: Guidance
+    iterations: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drag(Step):
     """Parts are dragged, all at once. mode: "rigid": what is within the radius moves as one body; "deform": it is
-    stretched like plasticine. With a scene, each step of a fit to its photos drags a little."""
+    stretched like plasticine. With a scene or guidance, each step of a fit to its photos, or towards what the prompt
+    says, drags a little."""
 
     mode: str
     handles: tuple[Handle, ...] = ()
     scene: str | None = None
     iterations: int | None = None
     size: int | None = None
+    guidance: Guidance | None = None
 
 
 _STEPS = (
-    Select, Remove, Keep, Duplicate, Add, Rotate, Translate, Scale, Stretch, Shear, Mirror, Recolor, Refit, Drag
+    Select, Remove, Keep, Duplicate, Add, Rotate, Translate, Scale, Stretch, Shear, Mirror, Recolor, Refit, Imagine,
+    Drag,
 )  # fmt: skip
 OPERATIONS: dict[str, type[Step]] = {step.__name__.lower(): step for step in _STEPS}
 
@@ -291,16 +295,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 def load_recipe(path: Path) -> Recipe:
     """Raises InputError for a file that is missing, damaged, of a later version, or has steps that are not known."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
-            raise InputError(f"{path}: is too large for a recipe")
-        tree = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file", "check the name and the current folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no recipe ({error})", "give a file that mvgen edit wrote") from error
+    tree = load_json(path, "recipe", "give a file that mvgen edit wrote")
     if not isinstance(tree, dict) or tree.get("recipe") != KIND or not isinstance(tree.get("steps"), list):
         raise InputError(f"{path}: is no recipe of mvgen edit", "give a file that mvgen edit wrote")
     if tree.get("version") != VERSION:
@@ -308,22 +303,8 @@ def load_recipe(path: Path) -> Recipe:
     return Recipe(tuple(_step(value, f"{path}: step {i + 1}") for i, value in enumerate(tree["steps"])))
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
 def _plain_step(step: Step) -> dict[str, Any]:
-    return {"operation": type(step).__name__.lower()} | _plain(step)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(v) for f in fields(value) if (v := getattr(value, f.name)) is not None}
-    if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return int(value)
-    return value
+    return {"operation": type(step).__name__.lower()} | plain(step)
 
 
 def _step(value: Any, at: str) -> Step:
@@ -332,10 +313,13 @@ def _step(value: Any, at: str) -> Step:
         raise InputError(f"{at}: {shown} is no operation", "operations: " + ", ".join(OPERATIONS))
     given = {key: v for key, v in value.items() if key != "operation"}
     special: dict[str, Callable[[Any, str], Any]] = {"region": _where, "handles": _handles, "file": _file}
+    special["guidance"] = _guidance
     read = {key: special[key](given.pop(key), f"{at}: {key}") for key in list(given) if key in special}
-    found = _fields(OPERATIONS[value["operation"]], given, at, read)
+    found = from_fields(OPERATIONS[value["operation"]], given, at, _CHECKS, read)
     if isinstance(found, Drag) and not found.handles:
         raise InputError(f"{at}: has no handles", 'write {"source": [0, 0, 0], "target": [0, 1, 0]}')
+    if isinstance(found, Drag) and found.guidance is not None and found.scene is not None:
+        raise InputError(f"{at}: has a scene and guidance", "leave one of them out")
     if isinstance(found, Shear) and found.axis == found.by:
         raise InputError(f"{at}: shears along {found.axis} by {found.by}", "use two axes, or stretch")
     if isinstance(found, Add) and not _invertible(found.matrix):
@@ -355,12 +339,12 @@ def _where(value: Any, at: str) -> Where | None:
         raise InputError(f"{at}: should be one of region, sphere, box", '{"sphere": [0, 1, 0, 0.5]}')
     try:
         if "sphere" in value:
-            x, y, z, r = _numbers(4)(value["sphere"])
-            return Where(sphere=(x, y, z, _positive(r)))
+            x, y, z, r = numbers(4)(value["sphere"])
+            return Where(sphere=(x, y, z, positive(r)))
         if "box" in value:
-            low_x, low_y, low_z, high_x, high_y, high_z = _numbers(6)(value["box"])
+            low_x, low_y, low_z, high_x, high_y, high_z = numbers(6)(value["box"])
             return Where(box=(low_x, low_y, low_z, high_x, high_y, high_z))
-    except _Bad as error:
+    except Bad as error:
         raise InputError(f"{at}: {error}") from error
     return Where(_file(value["region"], at))
 
@@ -368,30 +352,22 @@ def _where(value: Any, at: str) -> Where | None:
 def _handles(value: Any, at: str) -> tuple[Handle, ...]:
     if not isinstance(value, list):
         raise InputError(f"{at}: should be a list")
-    return tuple(_fields(Handle, v, f"{at}: {i + 1}", {}) for i, v in enumerate(value))
+    return tuple(from_fields(Handle, v, f"{at}: {i + 1}", _CHECKS) for i, v in enumerate(value))
 
 
-def _file(value: Any, at: str) -> FileReference:
-    found: FileReference = _fields(FileReference, value, at, {})
+def _guidance(value: Any, at: str) -> Guidance | None:
+    if value is None:
+        return None
+    given = dict(value) if isinstance(value, dict) else value
+    read = {}
+    if isinstance(given, dict) and given.get("views") is not None:
+        read["views"] = _file(given.pop("views"), f"{at}: views")
+    found: Guidance = from_fields(Guidance, given, at, _CHECKS, read)
+    if found.prompt is None and found.views is None:
+        raise InputError(f"{at}: has neither a prompt nor views", 'write {"prompt": "a red hat"}')
     return found
 
 
-def _fields(kind: type[Any], given: Any, at: str, read: dict[str, Any]) -> Any:
-    """A dataclass from the values of a JSON object, each checked; ``read`` are those that have been read."""
-    if not isinstance(given, dict):
-        raise InputError(f"{at}: should be an object with names and values")
-    known = {f.name: f for f in fields(kind)}
-    strange = [key for key in (*given, *read) if key not in known]
-    if strange:
-        raise InputError(f"{at}: {strange[0][:40]} is not known", "it has " + ", ".join(known))
-    values = dict(read)
-    for key, value in given.items():
-        try:
-            values[key] = None if value is None and known[key].default is None else _CHECKS[key](value)
-        except _Bad as error:
-            raise InputError(f"{at}: {key}: {error}") from error
-    try:
-        return kind(**values)
-    except TypeError:
-        required = [f.name for f in fields(kind) if f.default is dataclasses.MISSING and f.name not in values]
-        raise InputError(f"{at}: {', '.join(required)} is missing") from None
+def _file(value: Any, at: str) -> FileReference:
+    found: FileReference = from_fields(FileReference, value, at, _CHECKS)
+    return found

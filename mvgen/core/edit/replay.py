@@ -18,6 +18,8 @@ from mvgen.core.edit.recipe import (
     Drag,
     Duplicate,
     FileReference,
+    Guidance,
+    Imagine,
     Keep,
     Recipe,
     Recolor,
@@ -37,6 +39,7 @@ from mvgen.core.splats.seen import in_scene
 
 if TYPE_CHECKING:
     from mvgen.core.edit.fits import Fitting
+    from mvgen.core.edit.guided import Wish
     from mvgen.core.splats.fit.views import Photo
     from mvgen.core.splats.model import Splats
 
@@ -53,7 +56,10 @@ class Place:
 
 
 def edited(editing: operations.Editing, recipe: Recipe, place: Place) -> operations.Editing:
-    """Splats after all steps. Raises CannotError, InputError, UsageError."""
+    """Splats after all steps. Raises CannotError, InputError, UsageError, WeightsError."""
+    for step in recipe.steps:
+        if isinstance(step, Drag | Imagine) and step.guidance is not None:
+            _wish(step.guidance)  # what is missing is told before anything is done
     for step in recipe.steps:
         place.progress.stage(type(step).__name__.lower())
         other = _other(step, editing, place) if isinstance(step, Add) else None
@@ -74,7 +80,7 @@ def edited_mesh(editing: meshes.Editing, recipe: Recipe, place: Place) -> meshes
             editing = meshes.selected(editing, _mesh_mask(step.region, vertices, editing.mesh.faces))
         if isinstance(step, Affine):
             editing = meshes.moved(editing, step.matrix(editing.middle))
-        elif isinstance(step, Drag) and step.scene is None:
+        elif isinstance(step, Drag) and step.scene is None and step.guidance is None:
             editing = meshes.dragged(editing, step.handles, step.mode == "rigid")
         elif not isinstance(step, Select):
             name = "a fit" if isinstance(step, Drag) else type(step).__name__.lower()
@@ -92,17 +98,22 @@ def _done(
     if isinstance(step, Recolor):
         return operations.recoloured(editing, step.colour)
     if isinstance(step, Drag):
-        if step.scene is None:
+        if step.scene is None and step.guidance is None:
             return dragged(editing, step.handles, step.mode == "rigid")
         from mvgen.core.edit import fits
 
-        fitting = _fitting(step.scene, step.iterations, step.size, place)
+        fitting = _fitting(step, place)
         return fits.dragged(editing, step.handles, step.mode == "rigid", fitting)
     if isinstance(step, Refit):
         from mvgen.core.edit import fits
 
         rows = editing.selected if step.region is not None else editing.touched
-        return fits.refitted(editing, rows, _fitting(step.scene, step.iterations, step.size, place))
+        return fits.refitted(editing, rows, _fitting(step, place))
+    if isinstance(step, Imagine):
+        from mvgen.core.edit import fits
+
+        rows = editing.selected if step.region is not None or not editing.touched.any() else editing.touched
+        return fits.refitted(editing, rows, _fitting(step, place))
     plain: dict[type[Step], Callable[[operations.Editing], operations.Editing]] = {
         Remove: operations.removed,
         Keep: operations.kept,
@@ -111,14 +122,30 @@ def _done(
     return plain[type(step)](editing) if type(step) in plain else editing
 
 
-def _fitting(scene: str, iterations: int | None, size: int | None, place: Place) -> Fitting:
+def _fitting(step: Refit | Drag | Imagine, place: Place) -> Fitting:
     from mvgen.core.edit.fits import Fitting
     from mvgen.core.render.splats import usable_device
 
-    if iterations is None or size is None:
-        raise UsageError("a fit needs iterations and a size", "write them into the recipe")
+    if step.iterations is None:
+        raise UsageError("a fit needs iterations", "write them into the recipe")
     device = usable_device(place.device, place.progress)
-    return Fitting(place.photos(scene, size), iterations, place.seed, device, place.progress)
+    if not isinstance(step, Refit) and step.guidance is not None:
+        return Fitting((), step.iterations, place.seed, device, place.progress, _wish(step.guidance))
+    if isinstance(step, Imagine) or step.scene is None or step.size is None:
+        raise UsageError("a fit needs a scene and a size", "write them into the recipe")
+    return Fitting(place.photos(step.scene, step.size), step.iterations, place.seed, device, place.progress)
+
+
+def _wish(guidance: Guidance) -> Wish:
+    """Raises InputError for views, and WeightsError where there is no model."""
+    from mvgen.core.edit.guided import Wish
+    from mvgen.core.guidance.distil import Distillation
+    from mvgen.core.guidance.folder import weights_for
+    from mvgen.core.guidance.orbits import load_views
+
+    orbits = () if guidance.views is None else load_views(_file(guidance.views))
+    options = Distillation(guidance.scale, most=guidance.strength, last=guidance.strength / 2)
+    return Wish(weights_for(guidance.weights), guidance.prompt, guidance.negative, orbits, options)
 
 
 def _other(step: Add, editing: operations.Editing, place: Place) -> Splats:

@@ -18,6 +18,7 @@ from mvgen.core.errors import WeightsError
 from mvgen.core.models import default_weights, find_weights
 from mvgen.core.region.sight import Sight
 from mvgen.core.region.things import Mask
+from mvgen.core.weights import load_pretrained
 
 if TYPE_CHECKING:
     from mvgen.core.camera import Camera
@@ -62,8 +63,8 @@ def likely(pictures: Sequence[NDArray[np.uint8]], text: str, folder: Path, devic
     import torch
     from transformers import CLIPSegForImageSegmentation, CLIPTokenizer
 
-    network: Any = _loaded(CLIPSegForImageSegmentation, folder).to(device)
-    tokenizer: Any = _loaded(CLIPTokenizer, folder)
+    network: Any = load_pretrained(CLIPSegForImageSegmentation, folder).to(device).eval()
+    tokenizer: Any = load_pretrained(CLIPTokenizer, folder)
     side = int(network.config.vision_config.image_size)
     words = tokenizer([text], padding="max_length", truncation=True, return_tensors="pt").to(device)
     out = []
@@ -82,7 +83,7 @@ def clicked(picture: NDArray[np.uint8], x: float, y: float, folder: Path, device
     import torch
     from transformers import SamModel
 
-    network: Any = _loaded(SamModel, folder).to(device)
+    network: Any = load_pretrained(SamModel, folder).to(device).eval()
     side = int(network.config.vision_config.image_size)
     height, width = picture.shape[:2]
     ratio = side / max(height, width)
@@ -109,17 +110,6 @@ def by_votes(sight: Sight, cameras: Sequence[Camera], heats: Sequence[NDArray[np
         total[seen] += heat[row.clip(0, camera.height - 1), column.clip(0, camera.width - 1)]
         votes[seen] += 1
     return (votes > 0) & (total >= least * votes)
-
-
-def _loaded(kind: Any, folder: Path) -> Any:
-    """A network or a tokenizer from a folder alone, without running anything that it holds."""
-    try:
-        if hasattr(kind, "eval"):
-            return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        return kind.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # transformers raises many kinds for files that are missing or damaged
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise WeightsError(f"{folder}: does not load as {kind.__name__} ({first})", "download it again") from error
 
 
 def _normalised(picture: Any, device: str) -> Any:

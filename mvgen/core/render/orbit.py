@@ -83,13 +83,18 @@ def focal_of(size: tuple[int, int], across: float) -> float:
 
 def circle(count: int, up: NDArray[np.floating], elevation: float, azimuth: float) -> list[NDArray[np.float64]]:
     """Unit directions from the middle of a circle to ``count`` places on it; see `orbit_cameras`."""
-    front = np.array([0.0, 0, 1 if up[1] >= 0 else -1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
-    front = front - (front @ up) * up
-    front /= np.linalg.norm(front)
-    side = np.cross(up, front)
+    front, side = sides(up)
     angles = np.radians(azimuth + 360 * np.arange(count) / count)
     tilt = np.radians(elevation)
     return [np.cos(tilt) * (np.cos(a) * front + np.sin(a) * side) + np.sin(tilt) * up for a in angles]
+
+
+def sides(up: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit directions from the middle of a circle to azimuth 0 and 90; see `orbit_cameras`."""
+    front = np.array([0.0, 0, 1 if up[1] >= 0 else -1]) if abs(up[2]) < 0.5 else np.array([0.0, -1, 0])
+    front = front - (front @ up) * up
+    front /= np.linalg.norm(front)
+    return front, np.cross(up, front)
 
 
 def cameras_on_circle(

@@ -11,7 +11,9 @@ from mvgen.core.edit.recipe import (
     Drag,
     Duplicate,
     FileReference,
+    Guidance,
     Handle,
+    Imagine,
     Keep,
     Mirror,
     Recipe,
@@ -55,6 +57,11 @@ ALL = Recipe(
         Refit(scene="scene", iterations=10, size=64),
         Drag(mode="rigid", handles=(Handle((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), 0.5),)),
         Drag(mode="deform", handles=(Handle((0.0, 0, 0), (1.0, 0, 0)),), scene="s", iterations=9, size=32),
+        Imagine(guidance=Guidance(prompt="a hat", negative="fog", weights="sd", strength=0.3), iterations=7),
+        Imagine(guidance=Guidance(views=FileReference("views.json", "0" * 64), scale=20.0), iterations=7),
+        Drag(
+            mode="deform", handles=(Handle((0.0, 0, 0), (1.0, 0, 0)),), iterations=9, guidance=Guidance(prompt="a hat")
+        ),
     )
 )
 PLACE = Place(lambda scene, size: [], 0, "cpu", Silent())
@@ -76,6 +83,23 @@ def test_a_recipe_is_read_as_it_was_written(tmp_path):
     [
         ({"operation": "melt"}, "melt is no operation"),
         ([], "this is no operation"),
+        ({"operation": "imagine", "iterations": 3}, "guidance is missing"),
+        ({"operation": "imagine", "iterations": 3, "guidance": {}}, "neither a prompt nor views"),
+        ({"operation": "imagine", "iterations": 3, "guidance": "hat"}, "guidance: should be an object"),
+        ({"operation": "imagine", "guidance": {"prompt": "hat"}}, "iterations is missing"),
+        ({"operation": "imagine", "iterations": 3, "guidance": {"prompt": ""}}, "prompt: should be text"),
+        ({"operation": "imagine", "iterations": 3, "guidance": {"prompt": "a", "strength": 2}}, "strength: should be"),
+        ({"operation": "imagine", "iterations": 3, "guidance": {"views": 3}}, "views: should be an object"),
+        (
+            {
+                "operation": "drag",
+                "mode": "rigid",
+                "handles": [{"source": [0, 0, 0], "target": [0, 1, 0]}],
+                "scene": "s",
+                "guidance": {"prompt": "a"},
+            },
+            "has a scene and guidance",
+        ),
         ({"operation": "rotate", "axis": "x"}, "degrees is missing"),
         ({"operation": "rotate", "axis": "w", "degrees": 3}, "axis: should be one of x, y, z"),
         ({"operation": "rotate", "axis": "x", "degrees": "3"}, "degrees: should be a number"),

@@ -1,26 +1,55 @@
 """Fits of some splats among others that stay as they are: after an edit, or while parts are dragged.
 
-Drags are those of Dong et al., "Interactive3D" (2024), section 3.1.3: before each step what is held is shifted a
-little, and losses of motion and rigidity join that of the photo; splats come and go meanwhile.
+What they should look like is told by a function: the loss of photos, or of whatever else judges a picture. Drags are
+those of Dong et al., "Interactive3D" (2024), section 3.1.3: before each step what is held is shifted a little, and
+losses of motion and rigidity join that of the picture; splats come and go meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress
 from mvgen.core.splats.fit.density import grown
+from mvgen.core.splats.fit.options import FitOptions
 from mvgen.core.splats.fit.state import PARTS, SPLATS, State, adam, joined, picked
 from mvgen.core.splats.fit.train import Job, loss_of, noise, photo_order, pushed, rates_of
+from mvgen.kernels.splatting import Flat
 
 MOVING = 0.5  # share of the iterations in which a drag arrives; the others close seams
 MOTION, RIGID = 1.0, 10.0  # weights of the losses
 DENSITY_STEPS = 20  # times that splats come and go in a drag
+
+
+Loss = Callable[[Mapping[str, Tensor], int], tuple[Tensor, Flat, Camera]]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """loss: of splats (as `State.values`) in a step from 0, how they lie in its picture, and the camera of it; extent:
+    how far the cameras reach."""
+
+    loss: Loss
+    options: FitOptions
+    extent: float
+    seed: int
+
+
+def of_photos(job: Job, around: Mapping[str, Tensor]) -> Task:
+    """To look like photos, beside the splats ``around`` (as `State.values`)."""
+
+    def loss(values: Mapping[str, Tensor], i: int) -> tuple[Tensor, Flat, Camera]:
+        index = photo_order(len(job.photos), i, job.seed)
+        found, flat = loss_of(values, around, job.photos[index], index, job.options.degree, job)
+        return found, flat, job.photos[index].camera
+
+    return Task(loss, job.options, job.extent, job.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,33 +62,28 @@ class Pull:
     rigid: bool
 
 
-def refitted(state: State, around: Mapping[str, Tensor], job: Job, progress: Progress) -> State:
-    """The splats after all iterations, beside those ``around`` (as `State.values`), as many and in the same order.
-
-    Raises CannotError where the fit diverges.
-    """
-    for i in range(job.options.iterations):
-        state = _step(state, around, job, i, None)
+def refitted(state: State, task: Task, progress: Progress) -> State:
+    """The splats after all iterations, as many and in the same order. Raises CannotError where the fit diverges."""
+    for i in range(task.options.iterations):
+        state = _step(state, task, i, ())
         progress.advance()
     return _finite(state)
 
 
-def dragged(
-    state: State, around: Mapping[str, Tensor], job: Job, progress: Progress, pulls: Sequence[Pull], most: int
-) -> State:
+def dragged(state: State, task: Task, progress: Progress, pulls: Sequence[Pull], most: int) -> State:
     """The splats after all iterations of drags, at most ``most``, in another order; a rigid part keeps its shape and
     goes all the way. Raises CannotError where the fit diverges."""
     state, drags = _held(state, pulls)
     fixed = sum(len(d.before) for d in drags if d.pull.rigid)
-    moving = max(1, round(MOVING * job.options.iterations))
-    every = max(1, job.options.iterations // DENSITY_STEPS)
-    for i in range(job.options.iterations):
+    moving = max(1, round(MOVING * task.options.iterations))
+    every = max(1, task.options.iterations // DENSITY_STEPS)
+    for i in range(task.options.iterations):
         if i < moving:
             for drag in drags:
                 drag.shift(state.values["means"], 1 / (moving - i))
-        state = _step(state, around, job, i, drags)
+        state = _step(state, task, i, drags)
         if (i + 1) % every == 0:
-            state = _come_and_go(state, fixed, job, most, i)
+            state = _come_and_go(state, fixed, task, most, i)
         progress.advance()
     for drag in drags:
         drag.settle(state.values["means"])
@@ -132,23 +156,21 @@ def _held(state: State, pulls: Sequence[Pull]) -> tuple[State, list[_Drag]]:
     return state, out
 
 
-def _step(state: State, around: Mapping[str, Tensor], job: Job, i: int, drags: Sequence[_Drag] | None) -> State:
-    options = job.options
-    index = photo_order(len(job.photos), i, job.seed)
-    photo = job.photos[index]
+def _step(state: State, task: Task, i: int, drags: Sequence[_Drag]) -> State:
+    options = task.options
     values = {name: t.detach().requires_grad_() for name, t in state.values.items()}
-    loss, flat = loss_of(values, around, photo, index, options.degree, job)
-    for drag in drags or ():
+    loss, flat, camera = task.loss(values, i)
+    for drag in drags:
         loss = loss + drag.loss(values["means"])
     loss.backward()
     gradients = {name: t.grad for name, t in values.items() if t.grad is not None}
     with torch.no_grad():
-        pushed(state, flat, photo.camera)
-        speed = options.rates.means * job.extent * options.rates.last ** (0.5 + 0.5 * i / options.iterations)
+        pushed(state, flat, camera)
+        speed = options.rates.means * task.extent * options.rates.last ** (0.5 + 0.5 * i / options.iterations)
         return adam(state, gradients, rates_of(options.rates, speed, state.values["harmonics"]))
 
 
-def _come_and_go(state: State, fixed: int, job: Job, most: int, i: int) -> State:
+def _come_and_go(state: State, fixed: int, task: Task, most: int, i: int) -> State:
     """All but the first ``fixed`` rows are parted, doubled or dropped."""
     rows = torch.arange(len(state), device=state.push.device)
     head, tail = picked(state, rows[:fixed]), picked(state, rows[fixed:])
@@ -156,7 +178,8 @@ def _come_and_go(state: State, fixed: int, job: Job, most: int, i: int) -> State
         return state
     tail = replace(tail, push=state.push[fixed:], seen=state.seen[fixed:])
     with torch.no_grad():
-        tail = grown(tail, job.options.density, job.extent, max(most - fixed, len(tail)), noise(job.seed, i, 1))
+        room = max(most - fixed, len(tail))
+        tail = grown(tail, task.options.density, task.extent, room, noise(task.seed, i, 1))
     out = joined(head, tail.values)
     for part in PARTS[1:]:
         for name in SPLATS:

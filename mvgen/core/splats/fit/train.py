@@ -83,9 +83,9 @@ def loss_of(
 ) -> tuple[Tensor, Flat]:
     """How far the view is from the photo, with what the options add to it; and the splats in the picture."""
     options = job.options
-    both = {name: torch.cat([values[name], dome[name]]) for name in SPLATS} if len(dome["means"]) else values
-    flat, picture, light, depth = view(both, photo.camera, degree, job, options.depth > 0 and photo.depth is not None)
-    flat.means.retain_grad()
+    both = together(values, dome)
+    with_depth = options.depth > 0 and photo.depth is not None
+    flat, picture, light, depth = view(both, photo.camera, degree, options.antialiased, with_depth)
     background = torch.tensor(job.background, device=job.device)
     picture = picture + light[..., None] * background
     if options.exposure:
@@ -107,18 +107,25 @@ def loss_of(
     return loss, flat
 
 
+def together(values: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Splats with others behind them."""
+    return {name: torch.cat([values[name], more[name]]) for name in SPLATS} if len(more["means"]) else values
+
+
 def view(
-    values: Mapping[str, Tensor], camera: Camera, degree: int, job: Job, with_depth: bool
+    values: Mapping[str, Tensor], camera: Camera, degree: int, antialiased: bool, with_depth: bool = False
 ) -> tuple[Flat, Tensor, Tensor, Tensor | None]:
-    """Splats in the picture, colours [H, W, 3], the light behind [H, W] and, where asked for, summed depths [H, W]."""
+    """Splats in the picture, colours [H, W, 3], the light behind [H, W] and, where asked for, summed depths [H, W]. The
+    gradient by the splats' places in the picture is kept."""
     pose, lens, eye = (
-        torch.tensor(a, device=job.device, dtype=torch.float32)
+        torch.tensor(a, device=values["means"].device, dtype=torch.float32)
         for a in (camera.world_to_camera, camera.intrinsics, camera.centre)
     )
     flat = project(
         values["means"], values["quaternions"], values["log_scales"], values["logits"], pose, lens,
-        camera.height, camera.width, job.options.antialiased,
+        camera.height, camera.width, antialiased,
     )  # fmt: skip
+    flat.means.retain_grad()
     colours = harmonics_colours(values["harmonics"][:, : count(degree)], values["means"], eye)
     if with_depth:
         colours = torch.cat([colours, flat.depths[:, None]], 1)

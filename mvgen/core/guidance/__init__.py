@@ -1,0 +1,1 @@
+"""Pictures judged by diffusion models: views and prompts, score distillation, and the models themselves."""
