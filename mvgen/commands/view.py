@@ -81,7 +81,7 @@ def view(
     files = [{"path": thing.name, "kind": thing.kind, **thing.counts} for thing in things]
     if record is None:
         return Report({"url": url, "files": files})
-    return Report({"url": url, "files": files, "views": saved[-1]}, (f"{record}: {saved[-1]} views",))
+    return Report({"url": url, "files": files, "views": saved[-1]}, (_told(record, saved[-1]),))
 
 
 def _check(job: Job, record: str, inputs: list[str]) -> None:
@@ -98,7 +98,11 @@ def _save(job: Job, record: str, orbits: Sequence[Orbit], saved: list[int]) -> s
     job.write(record, lambda draft: draft.write_text(views_text(orbits), encoding="utf-8"))
     job.written[:] = dict.fromkeys(job.written)  # however often it is saved
     saved.append(len(orbits))
-    return f"{record}: {len(orbits)} views"
+    return _told(record, len(orbits))
+
+
+def _told(record: str, count: int) -> str:
+    return f"{record}: {count} view{'s' * (count != 1)}"
 
 
 def _things(job: Job, inputs: list[str], record: bool) -> list[Thing]:

@@ -195,6 +195,7 @@ class TestInABrowser:
             switch(tab, 3)  # photos
             wait_for(tab, lambda p: not photo_near(p, RED, pixels[0]))
 
+    @pytest.mark.slow
     def test_views_are_recorded_and_drawn_again(self, tmp_path: Path) -> None:
         blue = parts(tmp_path)[2]
         with viewer(tmp_path, blue, "--record", "views.json", "--json") as one, page(one.url, 900, 700) as tab:

@@ -167,7 +167,8 @@ def sampled(orbit: Orbit, up: NDArray[np.floating], size: int, rng: np.random.Ge
 
 def middle(orbit: Orbit, up: NDArray[np.floating], size: int) -> Camera:
     """The camera in the middle of an orbit's ranges; see `camera_at`."""
-    return camera_at(orbit, *(sum(ends) / 2 for ends in (orbit.elevation, orbit.azimuth, orbit.distance)), up, size)
+    elevation, azimuth, distance = (sum(ends) / 2 for ends in (orbit.elevation, orbit.azimuth, orbit.distance))
+    return camera_at(orbit, elevation, azimuth, distance, up, size)
 
 
 def around(points: NDArray[np.floating], sizes: NDArray[np.floating], prompt: str, negative: str = "") -> Orbit:

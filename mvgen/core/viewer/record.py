@@ -101,7 +101,8 @@ class Recorder:
 
     def tell(self) -> None:
         rows = [f"{i + 1}. {_plain(orbit.prompt) or '-'}" for i, orbit in enumerate(self.orbits)]
-        self.list.content = "\n".join([f"{len(self.orbits)} views", "", *rows])
+        count = len(self.orbits)
+        self.list.content = "\n".join([f"{count} view{'s' * (count != 1)}", "", *rows])
 
 
 def _around(distance: float, share: float) -> Range:
