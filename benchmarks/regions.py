@@ -100,6 +100,7 @@ def selections(splats: Splats, folder: Path) -> Jobs:
         "--component PLACE": Query(part=(1.0, 0.0, 0.0)),
         "--geodesic, 2 %": Query(walks=[Ball((1.0, 0, 0), share(0.02))]),
         "--geodesic, 10 %": Query(walks=[Ball((1.0, 0, 0), share(0.1))]),
+        "--geodesic, 20 %": Query(walks=[Ball((1.0, 0, 0), share(0.2))]),
         "--geodesic, 50 %": Query(walks=[Ball((1.0, 0, 0), share(0.5))]),
         "--color": Query(shades=[Shade((0.8, 0.2, 0.2), 20.0)]),
         "--opacity": Query(opacity=Range(0.5, 1.0)),
