@@ -23,7 +23,8 @@ def serve(files: dict[str, bytes], lie: bool = False) -> Iterator[str]:
             self._answer(True)
 
         def _answer(self, body: bool) -> None:
-            owner, name, *_, file = self.path.strip("/").split("/")
+            owner, name, _, _, *rest = self.path.strip("/").split("/")  # .../resolve/main/...
+            file = "/".join(rest)
             data = files.get(f"{owner}/{name}/{file}")
             if data is None:
                 known = any(key.startswith(f"{owner}/{name}/") for key in files)

@@ -203,7 +203,8 @@ def edit(
         str | None, typer.Option(metavar="NAME|DIR", help="The diffusion model.", show_default="a downloaded one")
     ] = None,
     guidance_scale: Annotated[
-        float | None, typer.Option(min=0.001, max=1000, metavar="X", help="Of the prompt.", show_default="100")
+        float | None,
+        typer.Option(min=0.001, max=1000, metavar="X", help="How much the prompt counts.", show_default="100"),
     ] = None,
     strength: Annotated[
         float | None,
@@ -220,10 +221,10 @@ def edit(
       mvgen edit bear.ply -o bald.ply --region hat.npz --remove
       mvgen edit bear.ply -o two.ply --duplicate --translate 1,0,0 --rotate y:180
       mvgen edit bear.ply -o bear2.ply --drag 0,1,0:0,1.5,0:0.2
-      mvgen edit bear.ply -o clown.ply --region hat.npz --prompt "a red clown hat"
+      mvgen edit bear.ply -o clown.ply --region hat.npz --prompt "a bear in a red hat"
       mvgen edit other.ply -o other2.ply --recipe bear2.recipe.json
     """
-    told = {"prompt": prompt, "negative": negative, "views": views, "weights": weights}
+    told: dict[str, Any] = {"prompt": prompt, "negative": negative, "views": views, "weights": weights}
     told |= {"scale": guidance_scale, "strength": strength}
     _check_together(scene, iterations, {name: value for name, value in told.items() if value is not None})
     job.check(output, format)

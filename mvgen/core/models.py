@@ -167,7 +167,8 @@ def _counting(progress: Progress) -> Any:
 
 def damaged(folder: Path) -> list[str]:
     """Names of a cached model's files whose content is not that of their checksum, which the cache keeps as a name."""
-    return [p.name for p in sorted(folder.iterdir()) if p.is_symlink() and _differs(p)]
+    links = (path for path in sorted(folder.rglob("*")) if path.is_symlink())
+    return [path.relative_to(folder).as_posix() for path in links if _differs(path)]
 
 
 def _differs(path: Path) -> bool:

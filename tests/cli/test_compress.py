@@ -70,6 +70,7 @@ def test_size_is_kept_and_the_line_tells(box: Path) -> None:
     assert most <= report["max_error"]
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_also_through_pipes(box: Path) -> None:
     goal = ("--target-size", "700", "--effort", "1", "--codec", "surface")
     ok(box, "compress", "ball.ply", "-o", "a.mks", *goal, "--threads", "1")
@@ -109,6 +110,7 @@ def test_a_folder_becomes_a_folder_and_a_table(box: Path, how: list[str]) -> Non
     assert rows["in/bad.ply"]["error"] and not rows["in/a.ply"]["error"]
 
 
+@pytest.mark.slow
 def test_an_open_mesh_is_told_and_stays_open(tmp_path: Path) -> None:
     mesh = ball()
     below = mesh.vertices[mesh.faces].mean(1)[:, 2] < 0.2

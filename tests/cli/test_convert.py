@@ -127,6 +127,7 @@ def test_pipes(folder: Path) -> None:
     assert len(read_camera_model(folder / "c").cameras) == 3
 
 
+@pytest.mark.slow
 def test_a_scene_through_every_format(folder: Path) -> None:
     start = read_camera_model(folder / "s")
     before = "s"

@@ -92,6 +92,7 @@ def test_several_pictures_and_one_that_is_broken(box: Box) -> None:
     assert again.returncode == 0 and json.loads(again.stdout)["files"][0]["output"] == "ring.glb"
 
 
+@pytest.mark.slow
 def test_stages_stop_where_they_are_told(box: Box) -> None:
     assert run(box, "ring.png", "-o", "cut", "--stop-after", "prepare").returncode == 0
     assert (
@@ -157,6 +158,7 @@ def test_networks_go_from_picture_to_mesh_in_one_go_or_stage_by_stage(box: Box, 
     assert done.returncode == 3 and b"coordinates_left.png: no such file" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused_in_one_line(box: Box) -> None:
     Image.fromarray(np.full((90, 90, 3), 128, np.uint8)).save(box.folder / "grey.png")
     Image.fromarray(np.zeros((160, 200), np.uint8)).save(box.folder / "black.png")

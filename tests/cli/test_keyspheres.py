@@ -66,6 +66,7 @@ def test_options_that_would_do_nothing_are_refused(box: Path, options: list[str]
     assert done.returncode == 2 and word in done.stderr.decode() and not (box / "b.mks").exists()
 
 
+@pytest.mark.slow
 def test_other_archives_are_no_networks(box: Path) -> None:
     (box / "x.pth").write_bytes(b"PK\x03\x04 but nothing more")
     done = run(box, "decompress", "x.pth", "-o", "x.obj")

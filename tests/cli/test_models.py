@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save
 
 from mvgen.core.dust3r.config import NetworkConfig, config_values, tensor_shapes
+from mvgen.core.models import model_named
 from tests.core.fill import fill
 from tests.hub import serve
 
@@ -67,6 +68,20 @@ def test_a_model_is_pulled_once_checked_and_found(tmp_path: Path, files: dict[st
     weights.resolve().write_bytes(weights.read_bytes()[:-1] + b"\xff")
     damaged = run(tmp_path, "verify", "dust3r-512")
     assert damaged.returncode == 1 and "damaged: model.safetensors" in damaged.stderr
+
+
+def test_a_model_of_several_folders_is_pulled_and_checked(tmp_path: Path) -> None:
+    model = model_named("sd-2-1-base")
+    held = {f"{model.repository}/{name}": name.encode() for name in model.files}
+    with serve(held) as hub:
+        done = run(tmp_path, "pull", "sd-2-1-base", hub=hub)
+    assert done.returncode == 0, done.stderr
+    folder = Path(run(tmp_path, "path", "sd-2-1-base").stdout.strip())
+    assert all((folder / name).read_text() == name for name in model.files)
+    assert "sd-2-1-base: whole" in run(tmp_path, "verify").stderr
+    (folder / "unet" / "config.json").resolve().write_text("{}")
+    damaged = run(tmp_path, "verify", "sd-2-1-base")
+    assert damaged.returncode == 1 and "damaged: unet/config.json" in damaged.stderr
 
 
 def test_a_file_that_is_not_what_was_announced_is_not_kept(tmp_path: Path, files: dict[str, bytes]) -> None:

@@ -189,6 +189,7 @@ def test_previews(done: Done) -> None:
     assert Image.open(done.box.folder / "previews" / "p0_depth.png").size == (200, 150)
 
 
+@pytest.mark.slow
 def test_same_bytes_for_another_number_of_threads_and_through_a_pipe(done: Done, photos: Path, box: Box) -> None:
     ran = box.ok(photos, "-o", "-", "--format", "glb", *QUICK, "--threads", "1", "--json")
     assert ran.stdout == (done.box.folder / "scene.glb").read_bytes()
@@ -207,6 +208,7 @@ def test_points_and_a_camera_model(photos: Path, box: Box) -> None:
     assert np.median(shape_errors(cloud.points, list(model.cameras))) < 0.003
 
 
+@pytest.mark.slow
 def test_any_name_will_do(photos: Path, box: Box) -> None:
     """Spaces, letters of other alphabets, signs that mean something to a shell; the same name in two folders."""
     names = ["summer trip/my photo (1).jpg", "été/my photo (1).JPG", "été/-写真;$(x)'.jpg"]

@@ -89,6 +89,7 @@ def test_a_network_predicts_pairs_that_can_be_aligned_later(scene: Path, weights
         assert data["pts3d_i"].shape == (48, 64, 3) and data["conf_j"].shape == (48, 64)
 
 
+@pytest.mark.slow
 def test_one_photo_is_shown_beside_itself(scene: Path, weights: Path, box: Box) -> None:
     box.ok(scene / "images" / "p0.jpg", "--weights", weights, "--stop-after", "predict", "-o", "out")
     assert sorted(p.name for p in (box.folder / "out" / "pairs").iterdir()) == [
@@ -97,6 +98,7 @@ def test_one_photo_is_shown_beside_itself(scene: Path, weights: Path, box: Box) 
     ]
 
 
+@pytest.mark.slow
 def test_auto_takes_the_network_where_the_classic_method_cannot(weights: Path, box: Box) -> None:
     relief.photograph(box.folder / "one", 1)
     ran = box.run("one", "-o", "p.ply", "--as", "points")
@@ -130,6 +132,7 @@ def test_the_least_sure_pairs_are_left_out(scene: Path, box: Box) -> None:
     assert any("confidence" in p.name for p in (box.folder / "seen").rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_photos_twice_and_in_other_sizes(weights: Path, box: Box) -> None:
     from PIL import Image
 
@@ -144,6 +147,7 @@ def test_photos_twice_and_in_other_sizes(weights: Path, box: Box) -> None:
     assert len(list((box.folder / "s" / "depth").iterdir())) == 5
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused_in_one_line(scene: Path, weights: Path, box: Box) -> None:
     shutil.copytree(scene, box.folder / "scene")
     shutil.copytree(scene, box.folder / "cut")

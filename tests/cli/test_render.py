@@ -159,6 +159,7 @@ def test_a_real_mesh_in_all_ways(folder: Path) -> None:
     assert yellow[0] > 200 and yellow[2] < 80
 
 
+@pytest.mark.slow
 def test_splats(folder: Path) -> None:
     """A red ball in front of a blue one, y down as in 3DGS PLY: the red one is in front, and up is up."""
     harmonics = np.zeros((3, 1, 3), np.float32)

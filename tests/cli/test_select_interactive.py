@@ -194,6 +194,7 @@ def test_rectangle_lasso_brush_box_and_undo(folder: Path) -> None:
         assert (saved(tab, folder, name) != wanted).sum() <= 0.15 * wanted.sum()
 
 
+@pytest.mark.slow
 def test_without_saving_it_is_an_interruption(folder: Path) -> None:
     with tab_of(folder, "mesh.glb") as (tab, process):
         press(tab, "save")  # of nothing: told in the browser

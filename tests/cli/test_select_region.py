@@ -105,6 +105,7 @@ def test_algebra_through_pipes_and_files(folder: Path) -> None:
         assert np.array_equal(load_region(folder / f"{name}.npz", "points", 2000).mask, wanted)
 
 
+@pytest.mark.slow
 def test_named_regions_in_one_file(folder: Path) -> None:
     ok(folder, "points.ply", "-o", "named.npz", "--box", UPPER, "--name", "top")
     ok(folder, "points.ply", "-o", "named.npz", "--half-space", "0,-1,0,0", "--name", "bottom", "--append")
@@ -116,6 +117,7 @@ def test_named_regions_in_one_file(folder: Path) -> None:
     assert done.returncode == 2 and b"several regions: bottom, top" in done.stderr
 
 
+@pytest.mark.slow
 def test_cameras_masks_clicks_and_lassos(folder: Path) -> None:
     seen = ("--cameras", "cameras.json")
     ok(folder, "mesh.glb", "-o", "mask.npz", "--mask", "mask.png:front", *seen)

@@ -61,6 +61,7 @@ def test_photos_to_splats_to_a_picture_and_a_mesh(posed: Path, tmp_path: Path) -
     assert len(mesh.faces) <= 2000 and mesh.colours is not None and abs(np.median(radius) - 1) < 0.15
 
 
+@pytest.mark.slow
 def test_the_same_call_writes_the_same_file_also_after_a_kill(posed: Path, tmp_path: Path) -> None:
     call = ["splat", str(posed), "--points", str(posed / "points.ply"), *QUICK[:2], "--iterations", "160", "-q"]
     assert run(tmp_path, *call, "-o", "whole.spz").returncode == 0
@@ -77,6 +78,7 @@ def test_the_same_call_writes_the_same_file_also_after_a_kill(posed: Path, tmp_p
     assert (tmp_path / "again.spz").read_bytes() == (tmp_path / "whole.spz").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_told_in_a_line(posed: Path, tmp_path: Path) -> None:
     source = str(posed)
     code, text = refused(tmp_path, "splat", source, "-o", "a.obj")

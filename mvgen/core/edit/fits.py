@@ -122,9 +122,9 @@ def _prepared(
     around = begin(here[~rows], 0, here.degree, fitting.device).values
     if fitting.wish is None:
         return state, _of_photos(here, around, fitting), here
-    part = here[rows]
-    points = np.concatenate([part.means, *(part.means + way for way in ways)])
-    sizes = np.tile(REACH * part.scales.max(1), 1 + len(ways))
+    held = here[rows]
+    points = np.concatenate([held.means, *(held.means + way for way in ways)])
+    sizes = np.tile(REACH * held.scales.max(1), 1 + len(ways))
     # a checkpoint does not tell which way is up: scenes of mvgen have y up
     views = views_of(fitting.wish, here if editing.moments is None else replace(here, frame="rub"), points, sizes)
     settings = fitting.iterations, fitting.seed, fitting.device, fitting.progress

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from mvgen.core.camera import Camera
 from mvgen.core.errors import UsageError
 from mvgen.core.guidance.distil import Distillation, distilled
-from mvgen.core.guidance.orbits import FOV, Orbit, around, sampled, side_seen, zoomed
+from mvgen.core.guidance.folder import kind_of
+from mvgen.core.guidance.orbits import FOV, Orbit, around, middle_around, sampled, side_seen, zoomed
 from mvgen.core.progress import Progress
 from mvgen.core.render.orbit import robust_points
 from mvgen.core.splats.model import Splats
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 LOCAL = 0.7  # share of the views that are near what is edited
 WEIGHT = 0.1  # of score distillation, beside the losses of a drag
 PICTURE = 512  # pixels along a side of a view, at most
+PUSH = 0.02  # of a splat's place at distance 1, by the loss: above it, the splat parts
 REACH = 2.0  # standard deviations of a splat that should be in the picture
 SIDES = ("front", "side", "back", "overhead")
 
@@ -52,8 +54,9 @@ class Wish:
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """local: orbits near what is edited; whole: the orbit of everything, or else the cameras from which it was seen;
-    neither where no prompt is for the whole. up, centre [3]: of the splats, for the words of a view."""
+    """local: orbits near what is edited; whole: the orbit of everything; seen: cameras in its place, where it is known;
+    neither where no prompt is for the whole. up, centre [3]: of the splats, for the words of a view; reach: how far
+    away the cameras of the whole are."""
 
     local: Sequence[Orbit]
     whole: Orbit | None
@@ -69,7 +72,7 @@ class Views:
 
     def drawn(self, size: int, rng: np.random.Generator) -> tuple[Camera, Orbit]:
         """A camera, and the orbit that tells what should be seen from it."""
-        if self.whole is None or (self.local and rng.random() < LOCAL):
+        if self.whole is None or rng.random() < LOCAL:
             orbit = self.local[int(rng.integers(len(self.local)))]
             return sampled(orbit, self.up, size, rng), orbit
         if self.seen:
@@ -89,7 +92,7 @@ def views_of(wish: Wish, splats: Splats, points: NDArray[np.floating], sizes: ND
     reach = float(np.median([np.linalg.norm(c.centre - centre) for c in seen])) if seen else outer.distance[0]
     whole = None if wish.prompt is None else outer
     if not wish.orbits:
-        near = zoomed(points, sizes, wish.prompt or "", centre, up, wish.negative)
+        near = zoomed(points, sizes, wish.prompt or "", middle_around(points, everything), up, wish.negative)
         return Views([near], whole, seen, up, centre, reach)
     if wish.prompt is None and not all(orbit.prompt for orbit in wish.orbits):
         raise UsageError("--views: an orbit has no prompt", "give --prompt, which is for those without one")
@@ -129,13 +132,16 @@ def guided(
     texts = read_prompts(wish.folder, [*words, *(orbit.negative for orbit in views.prompts)], device, progress)
     progress.stage("model")
     guide = load_guide(wish.folder, device)
+    progress.note(f"what the prompt says is judged by the {kind_of(wish.folder)} in {wish.folder}")
+    if device == "cpu" and guide.side >= PICTURE:
+        progress.warn("without a GPU, a step towards a prompt takes minutes")
     options = FitOptions(
         iterations=iterations,
         splats=len(splats),
         degree=splats.degree,
         antialiased=bool(splats.metadata.get("antialiased")),
-        rates=Rates(2e-3, 0.1, 3e-3, 3e-3, 3e-3, 1e-2, 5e-4),
-        density=Density(gradient=0.02 * float(np.tan(np.radians(FOV / 2)))),
+        rates=Rates(means=2e-3, last=0.1, quaternions=3e-3, log_scales=3e-3, logits=3e-3, colours=1e-2, harmonics=5e-4),
+        density=Density(gradient=PUSH * float(np.tan(np.radians(FOV / 2)))),
     )
     return Task(_loss(guide, texts, views, wish.options, around, options, seed), options, views.reach, seed)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from mvgen.core.edit.affine import mapped
 from mvgen.core.errors import CannotError, UsageError
@@ -15,6 +16,7 @@ from mvgen.core.splats.model import Splats, merged
 
 ROWS = ("means", "quaternions", "log_scales", "logits", "harmonics")
 MOMENTS = ("first", "second")
+NEAR = 3.0  # standard deviations of two splats within which one has lost a neighbour in the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +24,15 @@ class Editing:
     """Splats between two operations.
 
     origin [N]: the row of the input that each one was, -1 where it is new; selected [N]: what the next operation works
-    on; touched [N]: what has been changed, or is new. moments: what Adam remembers of a fit, ``{"first": {"means":
-    [N, 3], ...}, "second": ...}``; None of splats from a file.
+    on; touched [N]: what has been changed, or is new; edge [N]: what has lost neighbours. moments: what Adam remembers
+    of a fit, ``{"first": {"means": [N, 3], ...}, "second": ...}``; None of splats from a file.
     """
 
     splats: Splats
     origin: NDArray[np.int64]
     selected: NDArray[np.bool_]
     touched: NDArray[np.bool_]
+    edge: NDArray[np.bool_]
     moments: dict[str, dict[str, NDArray[np.float32]]] | None = None
 
     @property
@@ -37,6 +40,11 @@ class Editing:
         """[3]: the mean of the means of the selected. Raises CannotError where nothing is selected."""
         self.needed()
         return np.asarray(self.splats.means[self.selected].mean(0, dtype=np.float64))
+
+    @property
+    def unsettled(self) -> NDArray[np.bool_]:
+        """[N]: what a fit goes over where nothing else is told."""
+        return self.touched | self.edge
 
     def needed(self) -> None:
         """Raises CannotError where nothing is selected."""
@@ -47,7 +55,7 @@ class Editing:
 def begun(splats: Splats, moments: dict[str, dict[str, NDArray[np.float32]]] | None = None) -> Editing:
     """Before the first operation: everything is selected."""
     everything = np.ones(len(splats), bool)
-    return Editing(splats, np.arange(len(splats)), everything, ~everything, moments)
+    return Editing(splats, np.arange(len(splats)), everything, ~everything, ~everything, moments)
 
 
 def picked(editing: Editing, rows: NDArray[Any]) -> Editing:
@@ -55,7 +63,8 @@ def picked(editing: Editing, rows: NDArray[Any]) -> Editing:
     moments = editing.moments
     if moments is not None:
         moments = {part: {name: values[rows] for name, values in m.items()} for part, m in moments.items()}
-    return Editing(editing.splats[rows], editing.origin[rows], editing.selected[rows], editing.touched[rows], moments)
+    selected, touched, edge = (mask[rows] for mask in (editing.selected, editing.touched, editing.edge))
+    return Editing(editing.splats[rows], editing.origin[rows], selected, touched, edge, moments)
 
 
 def joined(editing: Editing, more: Splats) -> Editing:
@@ -64,7 +73,8 @@ def joined(editing: Editing, more: Splats) -> Editing:
     new = np.arange(len(splats)) >= len(editing.splats)
     origin = np.concatenate([editing.origin, np.full(len(more), -1)])
     touched = np.concatenate([editing.touched, np.ones(len(more), bool)])
-    return Editing(splats, origin, new, touched, _padded(editing.moments, splats))
+    edge = np.concatenate([editing.edge, np.zeros(len(more), bool)])
+    return Editing(splats, origin, new, touched, edge, _padded(editing.moments, splats))
 
 
 def changed(editing: Editing, part: Splats, rows: NDArray[np.bool_] | None = None) -> Editing:
@@ -78,7 +88,8 @@ def removed(editing: Editing) -> Editing:
     editing.needed()
     if editing.selected.all():
         raise CannotError("all splats would be removed", "choose what to remove with --region")
-    return _all_selected(picked(editing, ~editing.selected))
+    out = _all_selected(picked(editing, ~editing.selected))
+    return replace(out, edge=out.edge | _beside(out.splats, editing.splats[editing.selected]))
 
 
 def kept(editing: Editing) -> Editing:
@@ -126,6 +137,12 @@ def recoloured(editing: Editing, colour: tuple[float, float, float]) -> Editing:
     mean = harmonics[rows, 0].mean(0, dtype=np.float64)
     harmonics[rows, 0] += ((np.array(colour) - 0.5) / DEGREE_ZERO - mean).astype(np.float32)
     return replace(editing, splats=replace(editing.splats, harmonics=harmonics), touched=editing.touched | rows)
+
+
+def _beside(splats: Splats, gone: Splats) -> NDArray[np.bool_]:
+    """[N]: splats that reach the nearest one of those that are gone."""
+    distance, index = cKDTree(gone.means).query(splats.means, workers=-1)
+    return np.asarray(distance < NEAR * (splats.scales.max(1) + gone.scales.max(1)[index]))
 
 
 def _all_selected(editing: Editing) -> Editing:

@@ -239,7 +239,8 @@ class Recolor(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Refit(Step):
-    """Steps of a fit to the photos of a scene, for what the region selects, or what the steps before have changed."""
+    """Steps of a fit to the photos of a scene, for what the region selects, or what the steps before have changed or
+    laid open."""
 
     scene: str
     iterations: int
@@ -248,8 +249,8 @@ class Refit(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Imagine(Step):
-    """Steps towards what a prompt says, for what the region selects, or what the steps before have changed, or for
-    everything."""
+    """Steps towards what a prompt says, for what the region selects, or what the steps before have changed or laid
+    open, or for what is selected where they have not."""
 
     guidance: Guidance
     iterations: int

@@ -107,12 +107,13 @@ def _done(
     if isinstance(step, Refit):
         from mvgen.core.edit import fits
 
-        rows = editing.selected if step.region is not None else editing.touched
+        rows = editing.selected if step.region is not None else editing.unsettled
         return fits.refitted(editing, rows, _fitting(step, place))
     if isinstance(step, Imagine):
         from mvgen.core.edit import fits
 
-        rows = editing.selected if step.region is not None or not editing.touched.any() else editing.touched
+        chosen = step.region is not None or not editing.unsettled.any()
+        rows = editing.selected if chosen else editing.unsettled
         return fits.refitted(editing, rows, _fitting(step, place))
     plain: dict[type[Step], Callable[[operations.Editing], operations.Editing]] = {
         Remove: operations.removed,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mvgen.core.errors import CannotError
-from mvgen.core.limits import between
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -29,10 +28,10 @@ class Distillation:
     ``most`` has come to in the end, linearly; weighting: w(t) is 1 - a ("sds"), 1 ("uniform"), or sqrt(a) (1 - a)
     ("fantasia3d", Chen et al. 2023)."""
 
-    scale: float = between(SCALE, 0)
-    least: float = between(0.02, 0, 1)
-    most: float = between(0.98, 0, 1)
-    last: float = between(0.5, 0, 1)
+    scale: float = SCALE
+    least: float = 0.02
+    most: float = 0.98
+    last: float = 0.5
     weighting: Weighting = "sds"
 
 

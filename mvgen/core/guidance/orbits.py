@@ -30,6 +30,7 @@ FOV = 40.0  # degrees that a picture spans
 FILL = 0.95  # share of the picture that the bounding sphere of a region takes
 OVERHEAD, HALF = 60.0, 45.0  # degrees: from where a view is from above; half the width of "front" and "back"
 AROUND, TILT = 75.0, 25.0  # degrees about the side of an object on which a region lies
+ALONE = 0.15  # radii between the middles of a region and of what lies around it that tell no side
 LOW, HIGH = -10.0, 60.0  # elevations of a whole object
 MOST_ORBITS, MOST_LETTERS = 1000, 2000
 Three = tuple[float, float, float]
@@ -188,16 +189,26 @@ def zoomed(
     """The orbit near a region of an object: it looks at the mean of points [N, 3] from where their bounding sphere,
     with what reaches ``sizes`` [N] around each, fills the picture.
 
-    centre [3]: of the object; the cameras stand on that side of it on which the region lies.
+    centre [3]: of what lies around the region, as `middle_around` tells; the cameras stand on that side of it on which
+    the region is.
     """
     orbit = around(points, sizes, prompt, negative)
     outward = np.array(orbit.target) - centre
-    if np.linalg.norm(outward) < 0.25 * orbit.distance[0] * np.sin(np.radians(FOV / 2)):
-        return orbit  # it surrounds the middle
+    if np.linalg.norm(outward) < ALONE * orbit.distance[0] * np.sin(np.radians(FOV / 2)):
+        return orbit  # it is all that there is, or goes all the way round
     elevation, azimuth = angles(outward, up)
-    middle = float(np.clip(elevation, LOW + TILT, HIGH))
+    middle = float(np.clip(elevation, -HIGH, HIGH))
+    half = 180.0 if abs(elevation) > HIGH else AROUND  # all sides see what is on top
     tilts = middle - TILT, middle + TILT
-    return replace(orbit, elevation=tilts, azimuth=(azimuth - AROUND, azimuth + AROUND))
+    return replace(orbit, elevation=tilts, azimuth=(azimuth - half, azimuth + half))
+
+
+def middle_around(points: NDArray[np.floating], everything: NDArray[np.floating]) -> NDArray[np.float64]:
+    """[3]: the mean of the points of an object [M, 3] that lie around a region of it with points [N, 3]."""
+    middle = points.mean(0, dtype=np.float64)
+    radius = float(np.linalg.norm(points - middle, axis=1).max())
+    near = everything[np.linalg.norm(everything - middle, axis=1) <= 2 * radius]
+    return np.asarray(near.mean(0, dtype=np.float64)) if len(near) else middle
 
 
 def angles(direction: NDArray[np.floating], up: NDArray[np.floating]) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mvgen.core.errors import InputError
@@ -81,7 +82,9 @@ def load_json(path: Path, what: str, hint: str) -> Any:
         raise InputError(f"{path}: is no {what} ({error})", hint) from error
 
 
-def from_fields(kind: type[Any], given: Any, at: str, checks: Mapping[str, Check], read: Mapping[str, Any] = {}) -> Any:
+def from_fields(
+    kind: type[Any], given: Any, at: str, checks: Mapping[str, Check], read: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
     """A dataclass from the values of a JSON object, each checked; null is none where that is the default.
 
     at: where the object stands, for messages; read: values that have been read already. Raises InputError.

@@ -38,6 +38,7 @@ def independent(mesh: Mesh, data: bytes) -> Errors:
     return replace(found, mean=found.mean / mesh.diagonal, maximum=found.maximum / mesh.diagonal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", THERE)
 def test_a_size_is_kept(codec: str) -> None:
     mesh = bumpy()
@@ -49,6 +50,7 @@ def test_a_size_is_kept(codec: str) -> None:
     assert found.maximum <= result.errors.maximum * (1.0 if result.errors.proved else 1.1) < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", THERE)
 @pytest.mark.parametrize("goal", [Goal(mean=1e-3), Goal(maximum=8e-3), Goal(None, 2e-3, 8e-3)], ids=str)
 def test_errors_are_kept_by_an_independent_measure(codec: str, goal: Goal) -> None:
@@ -78,6 +80,7 @@ def test_colours_survive(codec: str) -> None:
     assert np.abs(back.colours - (back.vertices / 2 + 0.5).clip(0, 1)).mean() < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", THERE)
 @pytest.mark.parametrize("what", ["open", "crowded", "twisted", "pinched", "one face"])
 def test_meshes_without_an_inside_are_held(codec: str, what: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from mvgen.core.edit import fits, guided
 from mvgen.core.edit.guided import LOCAL, Wish, views_of
 from mvgen.core.edit.operations import begun
-from mvgen.core.edit.recipe import Drag, Guidance, Handle, Imagine, Recipe, Recolor, Where
+from mvgen.core.edit.recipe import Drag, Guidance, Handle, Imagine, Recipe, Recolor, Remove, Where
 from mvgen.core.edit.replay import Place, edited
 from mvgen.core.errors import CannotError, UsageError, WeightsError
 from mvgen.core.guidance import network
@@ -20,6 +20,7 @@ from mvgen.core.progress import Silent
 from mvgen.core.render.splats import Painter
 from mvgen.core.splats.fit.state import SPLATS, begin
 from tests.core.edit.shapes import same_rows
+from tests.core.guidance import networks
 from tests.core.guidance.analytic import nothing, towards
 from tests.core.splats.fit.ball import ball
 
@@ -37,6 +38,7 @@ def words(monkeypatch):
         return dict.fromkeys(prompts, nothing())
 
     goal = torch.tensor(RED).view(3, 1, 1).expand(3, 32, 32)
+    monkeypatch.setattr(guided, "kind_of", lambda folder: "one of tests")
     monkeypatch.setattr(network, "read_prompts", read)
     monkeypatch.setattr(network, "load_guide", lambda folder, device: towards(goal, 32))
     return told
@@ -162,10 +164,22 @@ def test_recipes_with_prompts_are_replayed(words, monkeypatch, tmp_path):
     assert np.array_equal(touched.touched, top(before)) and same_rows(before, touched.splats, ~top(before))
     everything = edited(begun(before), Recipe(steps[1:]), place)
     assert everything.touched.all()
+    hole = edited(begun(before), Recipe((Remove(region=where), steps[1])), place)
+    rest = hole.splats.means[:, 1]
+    assert hole.touched[rest > 0.5].all() and not hole.touched[rest < -0.5].any()
+    assert same_rows(before, hole.splats, hole.origin[~hole.touched], np.flatnonzero(~hole.touched))
     drag = Drag(mode="rigid", handles=(Handle((0, 1, 0), (0, 1.5, 0), 0.5),), guidance=guidance, iterations=4)
     assert edited(begun(before), Recipe((drag,)), place).splats.means[:, 1].max() > 1.4
     with pytest.raises(UsageError, match="needs iterations"):
         edited(begun(before), Recipe((replace(drag, iterations=None),)), place)
+
+
+@pytest.mark.parametrize("make", [networks.stable_diffusion, networks.stable_diffusion_xl, networks.pixart])
+def test_every_kind_of_model_guides(tmp_path, make):
+    before = ball(100)
+    real = replace(wish(scale=7.5), folder=make(tmp_path))
+    out = fits.refitted(begun(before), top(before), replace(fitting(2), wish=real))
+    assert same_rows(before, out.splats, ~top(before)) and not same_rows(before, out.splats, top(before))
 
 
 def test_missing_models_are_told_before_anything_is_done(tmp_path, monkeypatch):

@@ -117,6 +117,17 @@ def test_harmonics_of_a_stretch_follow_its_rotation_alone():
     assert np.allclose(there, colours(before.harmonics, directions), atol=1e-5)
 
 
+def test_a_removal_leaves_an_edge():
+    splats = limb(3000)
+    gone = splats.means[:, 1] > 0.8
+    out = removed(replace(begun(splats), selected=gone))
+    assert not out.touched.any() and np.array_equal(out.unsettled, out.edge)
+    heights = out.splats.means[:, 1]
+    assert out.edge[heights > 0.75].all() and not out.edge[heights < 0.4].any()
+    again = duplicated(replace(out, selected=out.edge))
+    assert again.edge.sum() == out.edge.sum() and again.unsettled.sum() == 2 * out.edge.sum()
+
+
 def test_removed_ones_go_back_to_where_they_were():
     before = made.splats(200)
     mask, editing = some(before)

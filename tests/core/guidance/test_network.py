@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from mvgen.core.guidance.folder import kind_of, weights_for
 from mvgen.core.guidance.network import Guide, load_guide, noise_of_velocity, read_prompts
 from mvgen.core.guidance.pieces import LENGTH, piece_tokenizer
 from mvgen.core.progress import Silent
+from tests import fuzz
 from tests.core.guidance import networks
 from tests.core.guidance.peers import PROMPT, expected, pipeline, texts
 
@@ -121,9 +123,31 @@ def test_models_of_sentencepiece_are_read_without_it(tmp_path):
         path.write_bytes(data)
         with pytest.raises(WeightsError, match=r"spiece\.model: is no tokenizer"):
             piece_tokenizer(path.parent)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        path.write_bytes(fuzz.damage(whole, rng))
+        try:
+            assert len(piece_tokenizer(path.parent).encode("a hat").ids) == LENGTH
+        except WeightsError as error:
+            assert str(path) in error.message and "\n" not in error.message
     path.unlink()
     with pytest.raises(WeightsError, match="neither"):
         piece_tokenizer(path.parent)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sd", "sdxl", "pixart", "v"])
+def test_a_gpu_says_nearly_the_same(folders, name):
+    found = []
+    for device in ("cpu", "cuda"):
+        guide = load_guide(folders[name], device)
+        text = read_prompts(folders[name], [PROMPT], device, Silent())[PROMPT]
+        draw = torch.Generator().manual_seed(3)
+        pictures = torch.rand(1, 3, 32, 32, generator=draw).to(device)
+        noisy, steps = torch.randn(1, 4, 16, 16, generator=draw).to(device), torch.tensor([400], device=device)
+        found.append((guide.encode(pictures).cpu(), guide.noise(noisy, steps, text).cpu()))
+    for first, second in zip(*found):
+        assert torch.allclose(first, second, atol=0.02)
 
 
 def damage(folder, tmp_path):

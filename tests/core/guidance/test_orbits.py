@@ -13,15 +13,22 @@ from mvgen.core.guidance.orbits import (
     around,
     camera_at,
     load_views,
+    middle_around,
     sampled,
     side_seen,
     views_text,
     zoomed,
 )  # fmt: skip
 from tests.core.edit.shapes import limb
+from tests.fuzz import damage
 
 UP = np.array([0.0, 1.0, 0.0])
 ORBIT = Orbit("a wing", (0.0, 1.0, 0.0), (10.0, 40.0), (-30.0, 30.0), (1.5, 2.0), negative="fog")
+
+
+def near(splats, mask):
+    points = splats.means[mask]
+    return zoomed(points, 2 * splats.scales[mask].max(1), "a tip", middle_around(points, splats.means), UP)
 
 
 def written(folder, tree):
@@ -91,6 +98,21 @@ def test_damaged_views_are_told(tmp_path):
         load_views(tmp_path / "none.json")
 
 
+def test_views_damaged_at_random_are_read_or_told(tmp_path):
+    whole, path, refused = views_text([ORBIT, replace(ORBIT, origin=(1.0, 2.0, 3.0))]).encode(), tmp_path / "v.json", 0
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        path.write_bytes(damage(whole, rng))
+        try:
+            orbits = load_views(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in error.message and "\n" not in error.message
+        else:
+            assert np.isfinite([(*o.target, *o.elevation, *o.azimuth, *o.distance, o.fov) for o in orbits]).all()
+    assert refused > 200
+
+
 def test_sampled_cameras_keep_to_their_orbit():
     orbit = replace(ORBIT, origin=(0.5, 1.0, 0.0))
     rng = np.random.default_rng(0)
@@ -122,19 +144,16 @@ def test_the_local_camera_frames_its_region():
     """Within a tenth of the picture, from everywhere on its orbit."""
     splats = limb(6000)
     reach = 2 * splats.scales.max(1)
-    for height, most in ((1.0, 10.0), (-1.25, -0.75), (-0.2, 0.2)):
-        low, high = min(height, most), max(height, most)
+    for low, high in ((1.0, 9.0), (-9.0, -0.75), (-0.2, 0.2), (0.3, 0.6)):
         mask = (splats.means[:, 1] >= low) & (splats.means[:, 1] <= high)
-        orbit = zoomed(splats.means[mask], reach[mask], "tip", splats.means.mean(0), UP)
-        widest = 0.0
-        for seed in range(20):
+        orbit = near(splats, mask)
+        extents = []
+        for seed in range(40):
             camera = sampled(orbit, UP, 512, np.random.default_rng(seed))
             pixels, depth = camera.project(splats.means[mask].astype(np.float64))
             size = reach[mask] * camera.intrinsics[0, 0] / depth
-            assert (depth > 0).all()
-            assert ((pixels - size[:, None] >= 0) & (pixels + size[:, None] <= 512)).all()
-            widest = max(widest, float(np.abs(pixels - 256).max(1).max() + size.max()) / 256)
-        assert 0.8 < widest <= 1
+            extents.append(float((np.linalg.norm(pixels - 256, axis=1) + size).max()) / 256)
+        assert min(extents) > 0.65 and 0.9 < max(extents) <= 1
 
 
 def test_a_ball_fills_nine_tenths_of_its_picture():
@@ -151,9 +170,19 @@ def test_the_local_camera_stands_outside():
     """Not on the other side of the object."""
     splats = limb(3000)
     mask = (splats.means[:, 1] > 0.2) & (splats.means[:, 0] > 0.1)
-    orbit = zoomed(splats.means[mask], splats.scales[mask].max(1), "bump", splats.means.mean(0), UP)
+    orbit = near(splats, mask)
     eyes = np.array([sampled(orbit, UP, 64, np.random.default_rng(i)).centre for i in range(30)])
     assert (eyes[:, 0] > splats.means[mask].mean(0)[0]).all()
+
+
+def test_the_local_camera_sees_what_is_above_and_below():
+    splats = limb(3000)
+    for sign in (1, -1):
+        mask = sign * splats.means[:, 1] > 1
+        orbit = near(splats, mask)
+        cameras = [sampled(orbit, UP, 64, np.random.default_rng(i)) for i in range(60)]
+        assert all(sign * (c.centre[1] - orbit.target[1]) > 0 for c in cameras)
+        assert np.ptp([angles(c.centre - orbit.target, UP)[1] for c in cameras]) > 300
 
 
 @pytest.mark.parametrize(

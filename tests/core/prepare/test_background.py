@@ -91,6 +91,7 @@ def test_the_background_of_a_turntable_is_found(tmp_path: Path, plain: bool) -> 
     assert np.mean(scores) > 0.92
 
 
+@pytest.mark.slow
 def test_a_spotted_object_is_not_its_own_background(tmp_path: Path) -> None:
     """It hides the middle of the picture in most photos, so its main colour is what is seen there most often."""
     spots = texture(7, 40)[..., :1] > 150
