@@ -102,7 +102,7 @@ def selections(splats: Splats, folder: Path) -> Jobs:
         "--geodesic, 10 %": Query(walks=[Ball((1.0, 0, 0), share(0.1))]),
         "--geodesic, 20 %": Query(walks=[Ball((1.0, 0, 0), share(0.2))]),
         "--geodesic, 50 %": Query(walks=[Ball((1.0, 0, 0), share(0.5))]),
-        "--color": Query(shades=[Shade((0.8, 0.2, 0.2), 20.0)]),
+        "--color": Query(shades=[Shade((0.6, 0.5, 0.4), 20.0)]),
         "--opacity": Query(opacity=Range(0.5, 1.0)),
         "--scale": Query(scale=Range(0.0, 0.01)),
         "--normal": Query(cones=[Cone((0.0, 1, 0), 30.0)]),
