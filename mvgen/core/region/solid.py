@@ -7,6 +7,8 @@ rims over 4 pi d^2 at a distance d from them (Biot and Savart). So a cube withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,7 @@ def inside(points: NDArray[np.floating], mesh: Mesh) -> Mask:
         return out
     low, high = mesh.bounds
     left = np.flatnonzero(Box(tuple(low), tuple(high)).holds(points))
-    triangles, rims = Triangles(mesh.vertices, mesh.faces), _rims(mesh)
+    triangles, winding_at, rims = Triangles(mesh.vertices, mesh.faces), _winding(mesh), _rims(mesh)
     for share in _SIDES:
         if not len(left):
             return out
@@ -38,34 +40,43 @@ def inside(points: NDArray[np.floating], mesh: Mesh) -> Mask:
         middles = cubes.middles
         if len(left) < _WORTH * len(middles):
             continue
-        winding = _winding(middles, triangles)
+        winding = winding_at(middles)
         half = float(np.sqrt(3)) / 2 * cubes.side * (1 + 1e-6)
         sure = np.abs(winding - _HALF) > _DOUBT + half * _most_change(middles, rims, half)
         sure[sure] = triangles.query(middles[sure])[0] > half
         out[left] = (sure & (winding > _HALF))[cubes.of]
         left = left[~sure[cubes.of]]
     left = left[walk(points[left])]
-    out[left] = _winding(points[left], triangles) > _HALF
+    out[left] = winding_at(points[left]) > _HALF
     return out
 
 
-def _winding(points: NDArray[np.floating], triangles: Triangles) -> NDArray[np.float64]:
-    """[N]"""
+def _winding(mesh: Mesh) -> Callable[[NDArray[np.floating]], NDArray[np.float64]]:
+    """What finds the winding numbers [N] of a mesh at points [N, 3]."""
     import igl
 
-    if not len(points):
-        return np.zeros(0)
-    at = np.ascontiguousarray(points, np.float64)
-    return np.asarray(igl.fast_winding_number(triangles.vertices, triangles.faces, at)).reshape(-1)
+    tree = igl.FastWindingNumberBVH()
+    tree.init(np.ascontiguousarray(mesh.vertices, np.float64), np.ascontiguousarray(mesh.faces, np.int64))
+
+    def at(points: NDArray[np.floating]) -> NDArray[np.float64]:
+        if not len(points):
+            return np.zeros(0)
+        return np.asarray(tree.winding_number(np.ascontiguousarray(points, np.float64))).reshape(-1)
+
+    return at
 
 
 def _rims(mesh: Mesh) -> NDArray[np.float64]:
     """[E, 4]: middles and lengths of the edges that faces do not pass in one direction as often as in the other; those
-    of two faces more often than the other way twice."""
-    whole = weld(mesh)
-    edges = edges_of(whole.faces)
+    of two faces more often than the other way twice. Vertices at the same place are one."""
+    out = _rims_of(mesh)
+    return _rims_of(weld(mesh)) if len(out) else out  # welding takes long, and opens nothing
+
+
+def _rims_of(mesh: Mesh) -> NDArray[np.float64]:
+    edges = edges_of(mesh.faces)
     more = np.bincount(edges.of, np.where(edges.forward, 1, -1), len(edges.ends)).astype(int)
-    ends = whole.vertices[np.repeat(edges.ends, np.abs(more), axis=0)]
+    ends = mesh.vertices[np.repeat(edges.ends, np.abs(more), axis=0)]
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     return np.concatenate([ends.mean(1), length[:, None]], 1)
 

@@ -49,7 +49,9 @@ def test_many_points_are_told_as_each_alone(name, spread):
 
 def test_few_are_measured(monkeypatch):
     measured = []
-    monkeypatch.setattr(solid, "_winding", lambda points, of: measured.append(len(points)) or np.ones(len(points)))
+    monkeypatch.setattr(
+        solid, "_winding", lambda mesh: lambda points: measured.append(len(points)) or np.ones(len(points))
+    )
     points = np.random.default_rng(0).uniform(-1, 1, (1_000_000, 3))
     inside(points, sphere(4))
     assert sum(measured) < 0.3 * len(points)
