@@ -20,8 +20,8 @@ from mvgen.kernels.paths import ways
 _LINKS = 12  # nearest neighbours that paths over points may take
 _WORKERS = 2
 _COARSE = 16  # cubes in a radius, where it is long
-_MOST_STEPS = 1 << 14  # of distances along a surface
 _FINE = 3  # spacings in such a cube, at least
+_MOST_STEPS = 1 << 14  # of distances along a surface
 _SAMPLE = 20_000  # points that tell the spacing
 
 
