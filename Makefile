@@ -50,6 +50,7 @@ types: $(STAMP)  ## Check types
 bench: $(STAMP)  ## Print the speed and quality tables (more of them with MVGEN_DATA)
 	$(BIN)/python -m benchmarks.kernels
 	$(BIN)/python -m benchmarks.splats
+	$(BIN)/python -m benchmarks.regions
 	$(BIN)/python -m benchmarks.stereo
 	$(BIN)/python -m benchmarks.reconstruct $(ARGS)
 

@@ -10,6 +10,7 @@ InputError, or returns a mesh that is none. Failing files are kept, and --only N
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import queue
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -171,6 +173,21 @@ def damage_mks(data: bytes, rng: np.random.Generator) -> bytes:
     return b"".join(part + struct.pack("<I", zlib.crc32(part)) for part in (start, section))
 
 
+def damage_zip(data: bytes, rng: np.random.Generator) -> bytes:
+    """Damage to one file of an archive, behind its right checksum, so that it reaches what reads it; or anywhere."""
+    if rng.random() < 0.25:
+        return damage(data, rng)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = sorted(parts)[int(rng.integers(len(parts)))]
+    parts[name] = damage(parts[name], rng)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
 def varint(value: int) -> bytes:
     out = bytearray()
     while value > 127:
@@ -187,7 +204,8 @@ def make_case(index: int, seed: int, names: list[str], folder: Path) -> tuple[st
     folder.mkdir(parents=True)
     for name, content in whole.files.items():
         (folder / name).write_bytes(content)
-    data = (damage_mks if kind.startswith("mks") else damage)(whole.files[whole.damaged], rng)
+    way = damage_mks if kind.startswith("mks") else damage_zip if whole.damaged.endswith(".npz") else damage
+    data = way(whole.files[whole.damaged], rng)
     (folder / whole.damaged).write_bytes(data)
     return kind, folder / whole.target if whole.target else folder, data
 

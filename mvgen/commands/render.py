@@ -12,6 +12,9 @@ from mvgen.commands.options import WHITE, Colour, Crop, Format, Output, Size, pa
 from mvgen.core.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mvgen.core.camera import Camera
     from mvgen.core.render.frames import Look
     from mvgen.core.render.orbit import Shape
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 DEVICES = ("cpu", "cuda")  # for splats
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 FILMS = (".mp4", ".gif")
+VIEW = 480  # pixels of a side of --views
 ORBITS = {"picture": 1, "numbers": 1, "folder": 36, ".gif": 36, ".mp4": 72}  # views, where nothing else is asked for
 
 
@@ -42,13 +46,17 @@ def render(
         int | None,
         typer.Option(min=1, max=10000, metavar="N", help="Views on a circle.", show_default="1; 36 frames; 72 in .mp4"),
     ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="Views of view --record or edit --views: the middle of each orbit."),
+    ] = None,
     size: Annotated[
         Size | None,
         typer.Option(
             parser=parse_size,
             metavar="WxH",
             help="Pixels of a view.",
-            show_default="960x720; 480x360 in a sheet; the cameras' own",
+            show_default="960x720; 480x360 in a sheet; the cameras' own; 480x480 of --views",
         ),
     ] = None,
     what: Annotated[
@@ -101,8 +109,9 @@ def render(
     from mvgen.core.splats.model import Splats
 
     kind = _kind(output, format)
-    if cameras is not None and orbit is not None:
-        raise UsageError("--cameras and --orbit both name the views", "give one of them")
+    named = [option for option, given in (("--cameras", cameras), ("--orbit", orbit), ("--views", views)) if given]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named[:2])} both name the views", "give one of them")
     job.check(output, _format(output, format), folder=kind == "folder")
     path = job.read(shape, "mesh, point or splat file", folder=True)
     loaded: Shape
@@ -115,22 +124,37 @@ def render(
         up = up_of(loaded.metadata)
     if crop is not None:
         loaded = cropped(loaded, Box(*crop), str(path))
-    if cameras is None:
+    shown: list[Camera]
+    if views is not None:
+        shown = _middles(job, views, up, size)
+    elif cameras is None:
         count = orbit or ORBITS[kind]
         size = size or (Size(480, 360) if kind == "picture" and count > 1 else Size(960, 720))
-        views = seen.orbit(loaded, count, size, elevation, azimuth) if isinstance(loaded, Splats) and not crop else []
-        views = views or orbit_cameras(robust_points(loaded), count, size, up, elevation, azimuth)
+        shown = seen.orbit(loaded, count, size, elevation, azimuth) if isinstance(loaded, Splats) and not crop else []
+        shown = shown or orbit_cameras(robust_points(loaded), count, size, up, elevation, azimuth)
     else:
         found = read_cameras(job.read(cameras, "camera file", folder=True))
-        views = found if size is None else [fit_camera(c, size) for c in found]
+        shown = found if size is None else [fit_camera(c, size) for c in found]
     opaque = kind in FILMS or _suffix(output, format) in (".jpg", ".jpeg")
     look = Look(what, WHITE if background is None and opaque else background)
     drawer = _painter(job, loaded, antialiased, renderer) if isinstance(loaded, Splats) else None
-    _write(job, kind, output, format, loaded, views, look, drawer)
+    _write(job, kind, output, format, loaded, shown, look, drawer)
+    width, height = shown[0].width, shown[0].height
     return Report(
-        data={"what": what, "views": len(views), "size": [views[0].width, views[0].height]},
-        lines=(f"{output}: {len(views)} view{'s' * (len(views) > 1)} of {views[0].width} x {views[0].height}",),
+        data={"what": what, "views": len(shown), "size": [width, height]},
+        lines=(f"{output}: {len(shown)} view{'s' * (len(shown) > 1)} of {width} x {height}",),
     )
+
+
+def _middles(job: Job, views: str, up: NDArray[np.float64], size: Size | None) -> list[Camera]:
+    """The camera in the middle of each orbit of a list of views."""
+    from dataclasses import replace
+
+    from mvgen.core.guidance.orbits import load_views, middle
+
+    side = VIEW if size is None else min(size)
+    orbits = load_views(job.read(views, "list of views"))
+    return [replace(middle(orbit, up, side), name=f"view_{i:03d}.png") for i, orbit in enumerate(orbits)]
 
 
 def _painter(job: Job, splats: Splats, antialiased: bool | None, renderer: Literal["mvgen", "gsplat"]) -> Painter:

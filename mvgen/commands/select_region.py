@@ -24,6 +24,7 @@ FORMATS = (".npz", ".npy")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIEWS, VIEW_SIZE = 6, (640, 480)  # that --text looks at, without --cameras
 PREVIEW_SIZE = (480, 360)  # of each of four views
+BORDER = 0.1  # share of a mesh's area in faces that are partly selected, above which that is told
 _Many = list[str] | None
 
 
@@ -178,6 +179,11 @@ def select_region(
         if not mask.any() and not allow_empty:
             raise _nothing(things)
         job.progress.stage("write")
+        if things.border(mask) > BORDER:
+            job.progress.warn(
+                f"{input}: {things.border(mask):.0%} of its area is in faces that are partly selected; "
+                "mvgen mesh --remesh 1% makes smaller ones"
+            )
         _write(job, things, things.region(mask, name), output, kind, format, append)
         if preview is not None:
             _write_preview(job, preview, things, mask)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mvgen.commands.job import Job, Report
 from mvgen.commands.options import WHITE, Colour, parse_colour
+from mvgen.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from mvgen.core.guidance.orbits import Orbit
     from mvgen.core.viewer.things import Thing
 
 
@@ -34,6 +38,10 @@ def view(
         Colour | None,
         typer.Option(parser=parse_colour, metavar="COLOUR", help="black, white or #rrggbb.", show_default="white"),
     ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="Add views with prompts in the browser, and save them: edit --views."),
+    ] = None,
 ) -> Report:
     """Shapes and scenes in a browser, until Ctrl-C.
 
@@ -44,30 +52,64 @@ def view(
       mvgen view scene.glb
       mvgen view scene/ scene.glb --background black
       mvgen view splats.ply --host 0.0.0.0 --port 8081
+      mvgen view splats.ply --record views.json
     """
     from mvgen.core.viewer.panel import add_panel, set_view
     from mvgen.core.viewer.serve import need_viser, serving, url_of
     from mvgen.core.viewer.show import show
     from mvgen.core.viewer.stage import make_stage
 
+    if record is not None:
+        _check(job, record, inputs)
     need_viser()
-    things = _things(job, inputs)
+    things = _things(job, inputs, record is not None)
     stage = make_stage(things)
     with serving(host, port, "mvgen view") as server:
         job.progress.stage("show")
         shown = [show(server, thing, stage, i, job.progress) for i, thing in enumerate(things)]
+        saved: list[int] = []
+        if record is not None:
+            from mvgen.core.viewer.record import add_recorder
+
+            add_recorder(server, stage, lambda orbits: _save(job, record, orbits, saved))
         add_panel(server, shown, stage, background or WHITE)
         set_view(server, stage)
         job.progress.close()
         url = url_of(server)
         job.progress.say(f"{url}  (Ctrl-C ends)")
-        _wait()
+        _wait(needed=saved if record is not None else None)
     files = [{"path": thing.name, "kind": thing.kind, **thing.counts} for thing in things]
-    return Report({"url": url, "files": files})
+    if record is None:
+        return Report({"url": url, "files": files})
+    return Report({"url": url, "files": files, "views": saved[-1]}, (_told(record, saved[-1]),))
 
 
-def _things(job: Job, inputs: list[str]) -> list[Thing]:
-    """What to show, small enough for a browser; splats with the axes of the first ones."""
+def _check(job: Job, record: str, inputs: list[str]) -> None:
+    if Path(record).suffix.lower() != ".json":
+        raise UsageError(f"--record {record}: is not the name of a list of views", "use .json")
+    if len(inputs) > 1:
+        raise UsageError("--record is for one thing, in whose numbers the views are", "name one file")
+    job.check(record)
+
+
+def _save(job: Job, record: str, orbits: Sequence[Orbit], saved: list[int]) -> str:
+    from mvgen.core.guidance.orbits import views_text
+
+    job.write(record, lambda draft: draft.write_text(views_text(orbits), encoding="utf-8"))
+    job.written[:] = dict.fromkeys(job.written)  # however often it is saved
+    saved.append(len(orbits))
+    return _told(record, len(orbits))
+
+
+def _told(record: str, count: int) -> str:
+    return f"{record}: {count} view{'s' * (count != 1)}"
+
+
+def _things(job: Job, inputs: list[str], record: bool) -> list[Thing]:
+    """What to show, small enough for a browser; splats with the axes of the first ones.
+
+    record: with the numbers of its file, and no scene, of which there is nothing to be seen but points.
+    """
     import numpy as np
 
     from mvgen.core.splats.model import Frame, Splats
@@ -79,17 +121,20 @@ def _things(job: Job, inputs: list[str]) -> list[Thing]:
     frame: Frame | None = None
     for name in inputs:
         path = job.read(name, "mesh, point, splat or camera file", folder=True)
-        thing = load_thing(path, name, job.progress.warn, frame)
+        thing = load_thing(path, name, job.progress.warn, frame, as_in_scene=not record)
+        if record and thing.kind == "scene":
+            raise InputError(f"{name}: is a scene, and --record is for splats and meshes", "name its splats or mesh")
         if isinstance(thing.content, Splats):
             frame = thing.content.frame
         out.append(thinned(thing, Limits(), np.random.default_rng(job.seed), job.progress.warn))
     return out
 
 
-def _wait() -> None:
-    """Until the person ends it, which is the way out and no failure."""
+def _wait(needed: Sequence[int] | None) -> None:
+    """Until the person ends it, which is the way out and no failure, unless what is needed has not been saved."""
     try:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        pass
+        if needed is not None and not needed:
+            raise

@@ -106,7 +106,7 @@ class Triangles:
         return np.sqrt(np.maximum(squared, 0)), face, nearest
 
 
-def walk(points: NDArray[np.float64]) -> NDArray[np.int64]:
+def walk(points: NDArray[np.floating]) -> NDArray[np.int64]:
     """[N]: an order of points [N, 3] in which most are near the one before (Morton's). Random points are looked up in a
     tree four times as fast in it, as the nodes stay in the processor's cache."""
     if not len(points):

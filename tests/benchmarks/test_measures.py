@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from benchmarks.agreement import BAR, FINE, agreement
 from benchmarks.reconstruct import rectified
 from benchmarks.sgbm import disparities
 from benchmarks.stereo import scores, thinned
 from mvgen.core.camera import Camera
+from mvgen.core.io.meshes import load_mesh
+from mvgen.core.surface.change import remesh
+
+DATA = os.environ.get("MVGEN_DATA")
 
 
 def noise(height=96, width=160):
@@ -65,3 +73,14 @@ def test_rectified_pictures_correspond_row_by_row():
     inner = np.s_[16:-16, 30:-30]
     assert (residual[inner] < 1).mean() > 0.9
     assert np.median(found[inner]) == pytest.approx(150 * np.hypot(0.2, 0.01) / 4, abs=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None, reason="MVGEN_DATA is not set")
+@pytest.mark.parametrize("name", ["oded_spot/spot_low_resolution", "trimesh_cad/fandisk", "oded_cube/cube_no_bottom"])
+def test_one_box_selects_the_same_of_a_mesh_its_points_and_its_splats(name):
+    mesh = load_mesh(Path(str(DATA)) / "meshes" / f"{name}.obj")
+    if len(mesh.vertices) < 100:
+        assert agreement(mesh)[0] < BAR  # its faces are as large as the box
+        mesh = remesh(mesh, FINE)
+    assert min(agreement(mesh)) > BAR

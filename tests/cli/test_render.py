@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.guidance.orbits import Orbit, views_text
 from mvgen.core.io.meshes import save_mesh, save_points
 from mvgen.core.splats.files import save_splats
 from mvgen.core.splats.model import Splats
@@ -96,6 +97,20 @@ def test_numbers_of_one_view(folder: Path) -> None:
         assert view["id"].max() == 1
 
 
+def test_views_are_the_middles_of_orbits(folder: Path, tmp_path: Path) -> None:
+    orbits = [
+        Orbit("", (0.0, 0, 0), (-10.0, 10.0), (side - 20.0, side + 20.0), (3.0, 5.0), fov=30.0) for side in (0, 90)
+    ]
+    (tmp_path / "views.json").write_text(views_text(orbits))
+    ok(folder, "square.glb", "-o", "front/", "--views", str(tmp_path / "views.json"), "--size", "64x48")
+    names = sorted(p.name for p in (folder / "front").glob("*.png"))
+    assert names == ["view_000.png", "view_001.png"]
+    covered = [(np.asarray(Image.open(folder / "front" / name))[..., 3] > 0).mean() for name in names]
+    assert covered[0] > 10 * covered[1]  # the square is flat
+    ok(folder, "square.glb", "-o", "sheet.png", "--views", str(tmp_path / "views.json"))
+    assert Image.open(folder / "sheet.png").size[0] > 900
+
+
 def test_films(folder: Path) -> None:
     ok(folder, "square.glb", "-o", "x.mp4", "--orbit", "4", "--size", "51x35")
     frames = imageio.mimread(folder / "x.mp4")
@@ -114,6 +129,9 @@ def test_films(folder: Path) -> None:
         (["square.glb", "-o", "x.png", "--size", "0x3"], 2, "is not a size"),
         (["square.glb", "-o", "x.png", "--background", "mauve"], 2, "is not a colour"),
         (["square.glb", "-o", "x.png", "--cameras", "cameras.json", "--orbit", "3"], 2, "both name the views"),
+        (["square.glb", "-o", "x.png", "--views", "cameras.json", "--orbit", "3"], 2, "both name the views"),
+        (["square.glb", "-o", "x.png", "--views", "cameras.json"], 3, "cameras.json: is no list of views"),
+        (["square.glb", "-o", "x.png", "--views", "gone.json"], 3, "gone.json: no such file"),
         (["square.glb", "-o", "x.npz", "--cameras", "cameras.json"], 2, "holds one view"),
         (["square.glb", "-o", "nowhere/x.png"], 3, "folder does not exist"),
         (["square.glb", "-o", "x.png", "--cameras", "square.glb"], 3, "square.glb"),

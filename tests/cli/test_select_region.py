@@ -71,6 +71,13 @@ def test_a_box_of_every_kind_of_shape(folder: Path, name: str) -> None:
     assert report["bounds"][0][1] >= 0
 
 
+def test_large_faces_on_the_border_are_told(folder: Path) -> None:
+    save_mesh(sphere(1), folder / "coarse.ply")
+    done = run(folder, "coarse.ply", "-o", "coarse.npz", "--box", "-2,0.1,-2,2,2,2")
+    assert done.returncode == 0 and b"of its area is in faces that are partly selected" in done.stderr
+    assert b"partly" not in run(folder, "mesh.glb", "-o", "fine.npz", "--box", "-2,0.8,-2,2,2,2").stderr
+
+
 @pytest.mark.slow
 def test_a_grid_goes_into_a_folder_of_interactive3d_and_back(folder: Path) -> None:
     ok(folder, "binaries.npy", "-o", "upper.npz", "--box=-2,0,-2,2,2,2", "--preview", "upper.png")

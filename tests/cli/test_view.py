@@ -19,9 +19,11 @@ import numpy as np
 import pytest
 import trimesh
 from numpy.typing import NDArray
+from PIL import Image
 
 from mvgen.core.camera import Camera
 from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.guidance.orbits import load_views, middle
 from mvgen.core.io.cameras import write_scene_folder
 from mvgen.core.io.images import write_image
 from mvgen.core.io.meshes import save_mesh, save_points
@@ -143,6 +145,22 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:
     assert refused(tmp_path, "gone.glb", "--background", "reddish")[0] == 2
 
 
+def test_a_record_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    red, _, blue = parts(tmp_path)
+    make_scene(tmp_path)
+    (tmp_path / "there.json").write_text("{}")
+    for arguments, code, words in (
+        ([blue, "--record", "views.txt"], 2, "--record views.txt: is not the name of a list of views"),
+        ([blue, red, "--record", "views.json"], 2, "--record is for one thing"),
+        ([blue, "--record", "gone/views.json"], 3, "gone"),
+        ([blue, "--record", "there.json", "--no-overwrite"], 3, "there.json: exists already"),
+        (["scene", "--record", "views.json"], 3, "scene: is a scene"),
+    ):
+        got, text = refused(tmp_path, *arguments)
+        assert got == code and words in text
+    assert (tmp_path / "there.json").read_text() == "{}" and not (tmp_path / "views.json").exists()
+
+
 def test_without_viser_the_way_to_it_is_told(tmp_path: Path) -> None:
     (name, *_) = parts(tmp_path)
     script = "import sys; sys.modules['viser'] = None; from mvgen.cli.main import main; main(sys.argv[1:])"
@@ -176,6 +194,56 @@ class TestInABrowser:
             wait_for(tab, lambda p: photo_near(p, RED, pixels[0]) and photo_near(p, BLUE, pixels[1]))
             switch(tab, 3)  # photos
             wait_for(tab, lambda p: not photo_near(p, RED, pixels[0]))
+
+    @pytest.mark.slow
+    def test_views_are_recorded_and_drawn_again(self, tmp_path: Path) -> None:
+        blue = parts(tmp_path)[2]
+        with viewer(tmp_path, blue, "--record", "views.json", "--json") as one, page(one.url, 900, 700) as tab:
+            wait_for(tab, lambda p: bool((np.abs(p[300:400, 400:500].astype(int) - BLUE).max(-1) < 25).any()))
+            press(tab, "save views")
+            assert tab.get_by_text("there is no view yet").first.is_visible()
+            tab.locator("input:visible").first.fill("a blue ball")
+            tab.wait_for_timeout(500)
+            press(tab, "add view")
+            tab.mouse.move(450, 350)
+            tab.mouse.down()
+            tab.mouse.move(250, 300, steps=10)
+            tab.mouse.up()
+            tab.wait_for_timeout(1000)
+            press(tab, "add view")
+            press(tab, "add view")
+            press(tab, "remove last")
+            assert tab.get_by_text("2 views").first.is_visible()
+            press(tab, "save views")
+            code, out = one.end()
+        report = json.loads(out)
+        assert code == 0 and report["views"] == 2 and report["written"] == ["views.json"]
+        first, second = load_views(tmp_path / "views.json")
+        assert first.prompt == second.prompt == "a blue ball" and first.fov == pytest.approx(40, abs=0.1)
+        stage = make_stage([load_thing(tmp_path / blue, blue)])
+        eye, target = (stage.placing.inverse().apply(place[None])[0] for place in stage.first_view())
+        assert np.allclose(first.target, target, atol=1e-3)
+        assert np.allclose(middle(first, stage.up, 64).centre, eye, atol=1e-2)
+        assert np.ptp(first.azimuth) == pytest.approx(30) and np.ptp(first.elevation) == pytest.approx(20)
+        assert abs(np.mean(second.azimuth) - np.mean(first.azimuth)) > 10
+        command = [sys.executable, "-m", "mvgen", "render", blue, "--views", "views.json", "-o", "drawn/"]
+        subprocess.run([*command, "--size", "300x200"], cwd=tmp_path, check=True, capture_output=True)
+        for name in ("view_000.png", "view_001.png"):
+            seen = np.asarray(Image.open(tmp_path / "drawn" / name))
+            assert seen.shape == (200, 200, 4) and np.abs(seen[100, 100, :3].astype(int) - BLUE).max() < 25
+
+    def test_without_saving_a_record_is_an_interruption(self, tmp_path: Path) -> None:
+        red = parts(tmp_path)[0]
+        with viewer(tmp_path, red, "--record", "views.json") as one, page(one.url, 900, 700) as tab:
+            tab.wait_for_timeout(2000)
+            press(tab, "add view")
+            assert one.end()[0] == 130
+        assert not (tmp_path / "views.json").exists()
+
+
+def press(tab: Any, label: str) -> None:
+    tab.get_by_role("button", name=label, exact=True).click()
+    tab.wait_for_timeout(700)
 
 
 def switch(tab: Any, number: int) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mvgen.core.splats.harmonics import basis, spread, turning
 from mvgen.core.splats.model import Splats, product, quaternion
 from mvgen.kernels.ellipsoids import mapped as ellipsoids
+from mvgen.kernels.harmonics import turn
 
 ALIKE = 1e-12  # difference of singular values, as a share, below which a map keeps the shape of things
 _DIRECTIONS = 24  # at which harmonics are sampled to turn each splat's own way
@@ -80,16 +81,14 @@ def _turned(quaternions: NDArray[np.float32], across: NDArray[np.float64]) -> ND
 
 def _harmonics(splats: Splats, across: NDArray[np.float64], index: NDArray[np.int64] | None) -> NDArray[np.float32]:
     """[N, K, 3], those at an index turned."""
-    # one product of rows with all 3 K numbers: several times as fast as one for each colour
-    matrix = np.kron(turning(across, splats.degree).T, np.eye(3)).astype(np.float32)
-    rows = splats.harmonics.reshape(len(splats), -1)
-    out = _room(rows, index is None)
-    for block in _blocks(len(rows), index):
-        if isinstance(block, slice):
-            np.matmul(rows[block], matrix, out=out[block])
-        else:
-            out[block] = rows[block] @ matrix
-    return out.reshape(splats.harmonics.shape)
+    some = splats.harmonics if index is None else splats.harmonics[index]
+    out = np.empty_like(some)
+    turn(np.ascontiguousarray(some), turning(across, splats.degree).astype(np.float32), out)
+    if index is None:
+        return out
+    whole = splats.harmonics.copy()
+    whole[index] = out
+    return whole
 
 
 def _blocks(number: int, index: NDArray[np.int64] | None) -> Iterator[slice | NDArray[np.int64]]:

@@ -166,6 +166,12 @@ def sampled(orbit: Orbit, up: NDArray[np.floating], size: int, rng: np.random.Ge
     return camera_at(orbit, elevation, azimuth, distance, up, size)
 
 
+def middle(orbit: Orbit, up: NDArray[np.floating], size: int) -> Camera:
+    """The camera in the middle of an orbit's ranges; see `camera_at`."""
+    elevation, azimuth, distance = (sum(ends) / 2 for ends in (orbit.elevation, orbit.azimuth, orbit.distance))
+    return camera_at(orbit, elevation, azimuth, distance, up, size)
+
+
 def around(points: NDArray[np.floating], sizes: NDArray[np.floating], prompt: str, negative: str = "") -> Orbit:
     """The orbit of a whole object: points [N, 3] with what reaches ``sizes`` [N] around each."""
     middle, distance = _framed(points, sizes, FOV)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mvgen.core.errors import InputError
-from mvgen.core.io.companions import shown
+from mvgen.core.io.arrays import read_arrays
 from mvgen.core.io.grids import LARGEST, Grid
 from mvgen.core.region.model import Region
 
@@ -24,17 +24,13 @@ HALF = 1.2  # half a side of the cube
 
 def load_cells(path: Path) -> Grid:
     """The grid in binaries.npy. Raises InputError."""
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # the parser of NumPy's headers raises many kinds
-        raise InputError(f"{path}: not a readable grid ({shown(error)})", "save it again with numpy.save") from error
+    values = read_arrays(path, "grid", LARGEST, (), "save it again with numpy.save").get("array", np.zeros(0))
     shape = values.shape[1:] if values.ndim == 4 and len(values) == 1 else values.shape
     is_cube = len(shape) == 3 and len(set(shape)) == 1 and shape[0] > 1
-    if not is_cube or values.size > LARGEST or values.dtype.kind not in "bui":
+    if not is_cube or values.dtype.kind not in "bui":
         raise InputError(f"{path}: holds no cube of cells", "it should be an array of bool [1, R, R, R]")
     spacing = 2 * HALF / shape[0]
-    occupied = np.array(values).reshape(shape) > 0
-    return Grid(occupied, np.full(3, -HALF + spacing / 2), np.full(3, spacing), "occupancy", 0.5)
+    return Grid(values.reshape(shape) > 0, np.full(3, -HALF + spacing / 2), np.full(3, spacing), "occupancy", 0.5)
 
 
 def save_parts(regions: Sequence[Region], grid: Grid, folder: Path) -> None:

@@ -19,7 +19,7 @@ from mvgen.core.io.companions import Warn
 from mvgen.core.io.images import read_mask
 from mvgen.core.io.meshes import load_any
 from mvgen.core.progress import Progress
-from mvgen.core.region import reach, select, sight, words
+from mvgen.core.region import reach, select, sight, solid, words
 from mvgen.core.region.files import load_region
 from mvgen.core.region.language import Ball, Cone, Lasso, Length, Pixel, Place, Point, Range, Shade
 from mvgen.core.region.sight import Sight, camera_named
@@ -99,7 +99,7 @@ def selected(things: Things, query: Query, eyes: Eyes, progress: Progress) -> Ma
         (_one(query.scale), False, lambda one: select.of_scale(things, *one)),
         (query.cones, True, lambda one: select.of_normal(things, *one)),
         (query.shades, True, lambda one: select.of_colour(things, *one)),
-        (query.meshes, True, lambda one: select.inside(things.places, _solid(one, progress.warn))),
+        (query.meshes, True, lambda one: solid.inside(things.places, _solid(one, progress.warn))),
         (query.lassos, False, lambda one: _in_lasso(one, eyes, query.through)),
         (query.masks, False, lambda one: _in_mask(one, eyes, query.through)),
         (query.clicks, True, lambda one: _in_ball(things, one, eyes)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix
@@ -11,31 +9,64 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from mvgen.core.geometry import Mesh
+from mvgen.core.nearest import walk
+from mvgen.core.region.cubes import Cubes, in_cubes
 from mvgen.core.region.select import in_sphere
 from mvgen.core.region.things import Mask, Things
 from mvgen.core.surface.topology import edges_of
+from mvgen.kernels.cubes import join_touching, mark_touching
+from mvgen.kernels.paths import ways
 
 _LINKS = 12  # nearest neighbours that paths over points may take
 _WORKERS = 2
+_COARSE = 16  # cubes in a radius, where it is long
+_FINE = 3  # spacings in such a cube, at least
+_MOST_STEPS = 1 << 14  # of distances along a surface
 _SAMPLE = 20_000  # points that tell the spacing
 
 
 def grown(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
     """[N]: the selected points [N, 3], and all within a radius of one of them, in scene units."""
+    if not mask.any() or mask.all():
+        return mask.copy()
+    if radius > _COARSE * _FINE * spacing(points):
+        return _grown_far(points, mask, radius)
     out = mask.copy()
-    rest = np.flatnonzero(~mask)
-    if not mask.any() or not len(rest):
-        return out
-    cubes = _cubes(points, radius)
-    pairs = _touching(cubes)
+    cubes = in_cubes(points, radius)
     # of all places, only those in or beside a cube with selected ones are measured, and only from these
-    rest = rest[_beside(pairs, _holding(cubes, np.flatnonzero(mask)))[cubes.of[rest]]]
-    source = mask & _beside(pairs, _holding(cubes, rest))[cubes.of]
-    if len(rest) and source.any():
-        tree = cKDTree(points[source], balanced_tree=False, compact_nodes=False)
-        distance = tree.query(points[rest], distance_upper_bound=radius * (1 + 1e-12), workers=_WORKERS)[0]
-        out[rest[distance <= radius]] = True
+    rest = np.flatnonzero(~mask & _beside(cubes, mask)[cubes.of])
+    source = mask & _beside(cubes, _holding(len(points), rest))[cubes.of]
+    out[rest[_within(points[rest], points[source], radius)]] = True
     return out
+
+
+def _grown_far(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
+    """As `grown`. Small cubes are measured first, middle to middle: most are sure to be nearer, or farther away."""
+    cubes = in_cubes(points, radius / _COARSE)
+    middles = cubes.middles
+    slack = float(np.sqrt(3)) * cubes.side * (1 + 1e-9)  # a point is at most half as much away from a cube's middle
+    full, rest = (_holding(len(middles), cubes.of[some]) for some in (mask, ~mask))
+    away = np.full(len(middles), np.inf)
+    enough = radius + 2 * slack
+    away[rest] = cKDTree(middles[full]).query(middles[rest], distance_upper_bound=enough, workers=_WORKERS)[0]
+    out = mask | (away <= radius - slack)[cubes.of]
+    unsure = (away > radius - slack) & (away <= radius + slack)
+    if unsure.any():
+        from_there = cKDTree(middles[unsure]).query(middles, distance_upper_bound=enough, workers=_WORKERS)[0]
+        near = full & (from_there <= radius + slack)
+        query, source = np.flatnonzero(~mask & unsure[cubes.of]), np.flatnonzero(mask & near[cubes.of])
+        query, source = (some[walk(points[some])] for some in (query, source))
+        out[query[_within(points[query], points[source], radius)]] = True
+    return out
+
+
+def _within(points: NDArray[np.floating], others: NDArray[np.floating], radius: float) -> Mask:
+    """[N]: points [N, 3] that have one of the others within a radius."""
+    if not len(points) or not len(others):
+        return np.zeros(len(points), np.bool_)
+    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
+    distance = tree.query(points, distance_upper_bound=radius * (1 + 1e-12), workers=_WORKERS)[0]
+    return np.asarray(distance <= radius)
 
 
 def shrunk(points: NDArray[np.floating], mask: Mask, radius: float) -> Mask:
@@ -69,8 +100,11 @@ def parts(things: Things, gap: float) -> NDArray[np.int32]:
         points, faces, place = _welded(things.shape)
         label = _joined(np.concatenate([faces[:, :2], faces[:, 1:]]), len(points))[place]
     else:
-        cubes = _cubes(things.places, gap)
-        label = _joined(_touching(cubes), len(cubes.names))[cubes.of]
+        cubes = in_cubes(things.places, gap)
+        root = np.empty(len(cubes.names), np.int32)
+        join_touching(cubes.names, *cubes.steps, root)
+        number = np.cumsum(root == np.arange(len(root)), dtype=np.int32) - 1
+        label = number[root][cubes.of]
     sizes = np.bincount(label)
     rank = np.empty(len(sizes), np.int32)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
@@ -85,25 +119,33 @@ def along_surface(things: Things, start: NDArray[np.floating], radius: float) ->
     """
     if isinstance(things.shape, Mesh):
         points, faces, place = _welded(things.shape)
-        near = _near(points, start, radius)
-        return _reached(points, near, _mesh_graph(points, faces, near), start, radius)[place]
+        source = nearest(points, start)
+        near = _near(points, source, radius)
+        graph = _mesh_graph(points, faces, near)
+        distance = dijkstra(graph, directed=False, indices=int(np.searchsorted(near, source)), limit=radius)
+        return _holding(len(points), near[distance <= radius])[place]
     points = things.places.astype(np.float64)
-    near = _near(points, start, radius)
-    return _reached(points, near, _point_graph(points[near]), start, radius)
+    source = nearest(points, start)
+    near = _near(points, source, radius)
+    near = near[walk(points[near])]
+    distance = _over_points(points[near], int(np.flatnonzero(near == source)[0]), radius)
+    return _holding(len(points), near[distance <= radius])
 
 
-def _near(points: NDArray[np.float64], start: NDArray[np.floating], radius: float) -> NDArray[np.int64]:
+def _near(points: NDArray[np.float64], source: int, radius: float) -> NDArray[np.int64]:
     """Those that a way of this length may reach: it is not shorter than the straight one."""
-    return np.flatnonzero(in_sphere(points, points[nearest(points, start)], radius))
+    return np.flatnonzero(in_sphere(points, points[source], radius))
 
 
-def _reached(
-    points: NDArray[np.float64], near: NDArray[np.int64], graph: csr_matrix, start: NDArray[np.floating], radius: float
-) -> Mask:
-    source = int(np.searchsorted(near, nearest(points, start)))
-    distance = dijkstra(graph, directed=False, indices=source, limit=radius)
-    out = np.zeros(len(points), np.bool_)
-    out[near[distance <= radius]] = True
+def _over_points(points: NDArray[np.float64], source: int, radius: float) -> NDArray[np.float64]:
+    """[N]: how long the ways are from one of the points, over links to the nearest neighbours that are not far beyond
+    the usual spacing; infinite beyond a radius."""
+    count = min(_LINKS + 1, len(points))
+    length, index = cKDTree(points).query(points, count, workers=_WORKERS)
+    length, index = length.reshape(len(points), -1), index.reshape(len(points), -1)
+    usual = float(np.median(length[:, min(4, count - 1)]))
+    out = np.empty(len(points))
+    ways(index, length, 3 * usual, source, radius, max(usual, radius / _MOST_STEPS, 1e-300), out)
     return out
 
 
@@ -118,23 +160,9 @@ def _welded(mesh: Mesh) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray
     return points, place.reshape(-1)[mesh.faces], place.reshape(-1)
 
 
-def _point_graph(points: NDArray[np.float64]) -> csr_matrix:
-    """Links [N, N] to the nearest neighbours that are not far beyond the usual spacing."""
-    count = min(_LINKS + 1, len(points))
-    distance, index = cKDTree(points).query(points, count, workers=_WORKERS)
-    distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1)
-    usual = np.median(distance[:, min(4, count - 1)])
-    rows = np.repeat(np.arange(len(points)), count)
-    keep = (distance.reshape(-1) <= 3 * usual) & (index.reshape(-1) != rows)
-    lengths = np.maximum(distance.reshape(-1)[keep], 1e-300)
-    return coo_matrix((lengths, (rows[keep], index.reshape(-1)[keep])), (len(points),) * 2).tocsr()
-
-
 def _mesh_graph(points: NDArray[np.float64], faces: NDArray[np.int64], near: NDArray[np.int64]) -> csr_matrix:
     """Links [n, n] among some vertices: edges, and diagonals across two faces unfolded into a plane."""
-    use = np.zeros(len(points), np.bool_)
-    use[near] = True
-    ends, lengths = _ways(points, faces[use[faces].all(1)])
+    ends, lengths = _ways(points, faces[_holding(len(points), near)[faces].all(1)])
     row = np.searchsorted(near, ends)
     keys, first = np.unique(np.sort(row, axis=1) @ [len(near), 1], return_index=True)  # an edge may come twice
     row, lengths = np.stack([keys // len(near), keys % len(near)], 1), np.maximum(lengths[first], 1e-300)
@@ -170,53 +198,15 @@ def _joined(ends: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     return connected_components(graph, directed=False)[1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Cubes:
-    """Space in cubes. of [N]: the number of the cube that holds each point, among the C that hold any; names [C],
-    rising: their places in a grid with ``steps`` from one to the next along the axes."""
-
-    of: NDArray[np.int64]
-    names: NDArray[np.int64]
-    steps: tuple[int, int, int]
-
-
-def _cubes(points: NDArray[np.floating], side: float) -> _Cubes:
-    columns = [points[:, axis].astype(np.float64) for axis in range(3)]
-    low = [float(c.min()) for c in columns]
-    longest = max(float(c.max()) - v for c, v in zip(columns, low))
-    side = max(side, longest / (1 << 20), 1e-300)  # so that the name of a cube is a number of 64 bits
-    # half a side off: what lies in rows falls amid cubes; from 1, so that neighbours beyond the ends have no name
-    x, y, z = (((c - v) / side + 0.5).astype(np.int64) + 1 for c, v in zip(columns, low))
-    steps = (int(y.max() + 2) * int(z.max() + 2), int(z.max() + 2), 1)
-    names, of = np.unique(x * steps[0] + y * steps[1] + z, return_inverse=True)
-    return _Cubes(of.reshape(-1), names, steps)
-
-
-def _holding(cubes: _Cubes, some: NDArray[np.int64]) -> Mask:
-    """[C]: cubes that hold one of some points."""
-    out = np.zeros(len(cubes.names), np.bool_)
-    out[cubes.of[some]] = True
+def _beside(cubes: Cubes, mask: Mask) -> Mask:
+    """[C]: cubes that hold one of the points of a mask [N], or touch one that does."""
+    out = np.empty(len(cubes.names), np.bool_)
+    mark_touching(cubes.names, *cubes.steps, _holding(len(out), cubes.of[mask]), out)
     return out
 
 
-def _touching(cubes: _Cubes) -> NDArray[np.int64]:
-    """[E, 2]: pairs of cubes that touch by a face, an edge or a corner."""
-    names, pairs = cubes.names, []
-    last = len(names) - 1
-    for x, y, first in ((0, 0, 1), (0, 1, -1), (1, -1, -1), (1, 0, -1), (1, 1, -1)):  # half of the neighbours' rows
-        wanted = names + x * cubes.steps[0] + y * cubes.steps[1] + first
-        found = np.searchsorted(names, wanted)
-        for _ in range(first, 2):  # along z names rise by one, so the next one is at this place or the next
-            is_there = names[np.minimum(found, last)] == wanted
-            hit = np.flatnonzero(is_there)
-            pairs.append(np.stack([hit, found[hit]], 1))
-            found, wanted = found + is_there, wanted + 1
-    return np.concatenate(pairs)
-
-
-def _beside(pairs: NDArray[np.int64], full: Mask) -> Mask:
-    """[C]: cubes that are full, or touch one that is."""
-    out = full.copy()
-    out[pairs[full[pairs[:, 1]], 0]] = True
-    out[pairs[full[pairs[:, 0]], 1]] = True
+def _holding(count: int, index: NDArray[np.integer]) -> Mask:
+    """[count]: true at an index."""
+    out = np.zeros(count, np.bool_)
+    out[index] = True
     return out

@@ -14,7 +14,6 @@ from mvgen.core.region.things import Mask, Things
 from mvgen.core.splats.model import Splats, matrices
 
 How = Literal["and", "or", "minus"]
-_HALF = 0.5  # of a winding number: inside is above
 
 
 def combined(first: Mask, how: How, second: Mask) -> Mask:
@@ -33,22 +32,6 @@ def in_sphere(points: NDArray[np.floating], centre: NDArray[np.floating], radius
 def in_half_space(points: NDArray[np.floating], normal: tuple[float, float, float], offset: float) -> Mask:
     """[N]: where normal . point >= offset."""
     return points.astype(np.float64) @ np.array(normal) >= offset
-
-
-def inside(points: NDArray[np.floating], mesh: Mesh) -> Mask:
-    """[N]: within a mesh, by its winding number, which small holes do not spoil."""
-    import igl
-
-    low, high = mesh.bounds
-    out = ((points >= low) & (points <= high)).all(1)
-    if not len(mesh.faces) or not out.any():
-        return np.zeros(len(points), np.bool_)
-    faces = np.ascontiguousarray(mesh.faces, np.int64)
-    around = igl.fast_winding_number(
-        np.ascontiguousarray(mesh.vertices, np.float64), faces, np.ascontiguousarray(points[out], np.float64)
-    )
-    out[out] = around > _HALF
-    return out
 
 
 def of_colour(things: Things, colour: tuple[float, float, float], tolerance: float) -> Mask:

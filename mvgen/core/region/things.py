@@ -14,6 +14,7 @@ from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.companions import Warn, ignore
 from mvgen.core.io.grids import Grid, load_grid
 from mvgen.core.io.meshes import load_any
+from mvgen.core.nearest import face_normals
 from mvgen.core.region import interactive3d
 from mvgen.core.region.model import NAME, Kind, Region, region_of
 from mvgen.core.render.orbit import Shape, robust_points, up_of
@@ -55,6 +56,14 @@ class Things:
     def up(self) -> NDArray[np.float64]:
         """[3], as the file has it."""
         return seen.up_of(self.shape) if isinstance(self.shape, Splats) else up_of(self.shape.metadata)
+
+    def border(self, mask: Mask) -> float:
+        """Share of a mesh's area in faces with corners both in a mask [N] and out of it; 0 of other things."""
+        if not isinstance(self.shape, Mesh) or not len(self.shape.faces):
+            return 0.0
+        inside = mask[self.shape.faces]
+        area = face_normals(self.shape.vertices[self.shape.faces])[1]
+        return float(area[inside.any(1) & ~inside.all(1)].sum() / max(float(area.sum()), 1e-300))
 
     def region(self, mask: Mask, name: str = NAME) -> Region:
         """The region of the places in a mask [N]."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mvgen.core.camera import Camera
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LARGEST = 2048  # pixels of a side of a picture for CLIPSeg
 LIKELY = 0.4  # from which share a word means a place
 _KINDS = {"clipseg": "text", "sam": "sam"}  # model_type of a config.json, and the option that uses it
 
@@ -65,7 +66,7 @@ def likely(pictures: Sequence[NDArray[np.uint8]], text: str, folder: Path, devic
 
     network: Any = load_pretrained(CLIPSegForImageSegmentation, folder).to(device).eval()
     tokenizer: Any = load_pretrained(CLIPTokenizer, folder)
-    side = int(network.config.vision_config.image_size)
+    side = _side(folder) or int(network.config.vision_config.image_size)
     words = tokenizer([text], padding="max_length", truncation=True, return_tensors="pt").to(device)
     out = []
     for picture in pictures:
@@ -75,6 +76,17 @@ def likely(pictures: Sequence[NDArray[np.uint8]], text: str, folder: Path, devic
         heat = torch.sigmoid(logits.float()).reshape(logits.shape[-2:]).cpu().numpy()
         out.append(np.asarray(cv2.resize(heat, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32))
     return out
+
+
+def _side(folder: Path) -> int | None:
+    """Pixels of a side of the pictures that CLIPSeg was trained on, which are more than its config.json tells; None
+    where the folder does not say."""
+    try:
+        told = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))["size"]
+        side = int(told["height"] if isinstance(told, dict) else told)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return side if 1 <= side <= _LARGEST else None
 
 
 def clicked(picture: NDArray[np.uint8], x: float, y: float, folder: Path, device: str) -> NDArray[np.bool_]:

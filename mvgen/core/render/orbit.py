@@ -29,11 +29,12 @@ def up_of(metadata: dict[str, Any]) -> NDArray[np.float64]:
 
 def robust_points(shape: Shape) -> NDArray[np.float64]:
     """At most 50 000 points [N, 3] of a shape, without the few far ones where these stretch its bounds by half."""
+    places: NDArray[np.floating]
     if isinstance(shape, Splats):
-        points = shape.means.astype(np.float64)
+        places = shape.means
     else:
-        points = shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points
-    points = points[:: max(1, len(points) // _MOST_POINTS)]
+        places = shape.vertices[np.unique(shape.faces)] if isinstance(shape, Mesh) else shape.points
+    points = places[:: max(1, len(places) // _MOST_POINTS)].astype(np.float64)
     low, high = np.percentile(points, [1, 99], axis=0)
     margin = 0.1 * (high - low)
     core = points[((points >= low - margin) & (points <= high + margin)).all(1)]

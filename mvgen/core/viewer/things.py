@@ -56,14 +56,18 @@ class Thing:
         return np.concatenate([centres, *points])
 
 
-def load_thing(path: Path, name: str, warn: Warn = ignore, frame: Frame | None = None) -> Thing:
+def load_thing(
+    path: Path, name: str, warn: Warn = ignore, frame: Frame | None = None, as_in_scene: bool = True
+) -> Thing:
     """A mesh, points, splats, or posed photos (a scene folder, COLMAP, transforms.json, ...).
 
-    Splats that tell it lie as in their scene; frame: what the axes of others are turned to, None leaves them. ``warn``
-    is told what is left out. Raises InputError for what is missing, damaged or of another kind.
+    Splats that tell it lie as in their scene, unless they should keep the numbers of their file; frame: what the axes
+    of others are turned to, None leaves them. ``warn`` is told what is left out. Raises InputError for what is missing,
+    damaged or of another kind.
     """
     if holds_splats(path):
-        splats = seen.in_scene(load_splats(path, warn, frame))
+        splats = load_splats(path, warn, frame)
+        splats = seen.in_scene(splats) if as_in_scene else splats
         return Thing(name, splats, seen.up_of(splats))
     if find_model(path) is not None:
         model = read_model(path, warn=warn)

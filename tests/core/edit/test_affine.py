@@ -57,7 +57,7 @@ def test_maps_of_a_million_splats_take_a_second_on_two_cores():
         moved(small, step.matrix(small.middle))  # compiles
         editing, start = begun(before), time.process_time()
         moved(editing, step.matrix(editing.middle))
-        assert time.process_time() - start < 2.0, step  # of both cores: what others do on the machine does not count
+        assert time.process_time() - start < 1.0, step  # of both cores: what others do on the machine does not count
 
 
 @pytest.mark.slow

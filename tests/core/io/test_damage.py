@@ -22,9 +22,14 @@ from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.info.describe import describe
 from mvgen.core.io.depth import save_depth
+from mvgen.core.io.grids import Grid
 from mvgen.core.io.meshes import load_any, save_mesh, save_points
 from mvgen.core.io.model import Lens, Model, Sightings, lens
 from mvgen.core.io.models import write_model_file, write_model_folder
+from mvgen.core.region.files import load_regions, save_region
+from mvgen.core.region.interactive3d import OCCUPIED, save_parts
+from mvgen.core.region.model import Region
+from mvgen.core.region.things import load_things
 from mvgen.core.scene import DepthMap
 from mvgen.core.splats.files import load_splats, save_splats
 from mvgen.core.splats.spz import spz_bytes
@@ -36,6 +41,7 @@ KINDS = [
     *("points3D.txt", "transforms.json", "reconstruction.json", "tracks.csv", "bundle.out", "list.txt"),
     *("depth.npz", "grid.npy", "photo.jpg", "photo.png", "mtl"),
     *("splats.ply", "splats.compressed.ply", "splats.splat", "splats.spz", "splats-raw.spz", "splats.ksplat"),
+    *("region.npz", "region-labels.npz", "region.npy", "region-marks.npy", "region-parts", "region-grid"),
     *("splats-level0.ksplat", "splats.sog", "splats-sog.json", "splats-sog.webp", "splats.glb", "splats.pt"),
 ]
 _TETRA = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.int32)
@@ -103,6 +109,8 @@ def write(kind: str, folder: Path) -> tuple[Path, Path]:
     """A sound set of files; which of them to damage, and which to read."""
     if kind.startswith("splats"):
         return _write_splats(kind, folder)
+    if kind.startswith("region"):
+        return _write_region(kind, folder)
     special = {
         "gltf": (".gltf", None),
         "ply-text": (".ply", None),
@@ -169,6 +177,27 @@ def _write_splats(kind: str, folder: Path) -> tuple[Path, Path]:
     return path, path
 
 
+def _write_region(kind: str, folder: Path) -> tuple[Path, Path]:
+    """Of the 27 cells of a grid."""
+    marks = np.arange(27) % 3 == 0
+    several = [Region("cells", marks, np.array([[-1.0] * 3, [1] * 3]), "one"), Region("cells", ~marks, None, "two")]
+    if kind in ("region-parts", "region-grid"):
+        grid = Grid(np.ones((3, 3, 3), bool), np.full(3, -0.8), np.full(3, 0.8), "occupancy", 0.5)
+        save_parts(several, grid, folder)
+        damaged = folder / ("occ_index_0_gs.npy" if kind == "region-parts" else OCCUPIED)
+        return damaged, folder
+    path = folder / kind
+    if kind == "region.npz":
+        save_region(several, path)
+    elif kind == "region-labels.npz":
+        np.savez(path, kind="cells", count=27, names=["one", "two"], labels=np.arange(27) % 3 - 1)
+    elif kind == "region.npy":
+        save_region(several[0], path)
+    else:
+        np.save(path, marks)
+    return path, path
+
+
 def _write_mesh(kind: str, path: Path) -> None:
     shape = mesh("texture" in kind or kind in ("glb", "mtl"), "colours" in kind or kind in ("ply", "off", "3mf"))
     if kind == "gltf":
@@ -201,6 +230,8 @@ def _sound(kind: str, root: str) -> tuple[dict[str, bytes], str, str]:
 
 
 def read(path: Path) -> None:
+    if path.name.startswith("region") or (path / OCCUPIED).exists():
+        return _read_region(path)
     describe(path)
     if path.name.startswith("splats") or path.name == "meta.json":
         splats = load_splats(path)
@@ -212,6 +243,17 @@ def read(path: Path) -> None:
         shape = load_any(path)
         points = shape.vertices if isinstance(shape, Mesh) else shape.points
         assert np.isfinite(points).all()
+
+
+def _read_region(path: Path) -> None:
+    if path.is_dir():
+        things = load_things(path, "a folder")
+        assert 0 < len(things.places) <= things.count and np.isfinite(things.places).all()
+    elif path.suffix == ".npz":
+        describe(path)
+    regions = load_regions(path, "cells", 27)
+    assert regions and all(r.mask.shape == (27,) and r.mask.dtype == bool for r in regions)
+    assert all(r.bounds is None or np.isfinite(r.bounds).all() for r in regions)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.region import reach
@@ -24,8 +25,19 @@ def test_growing_adds_just_what_is_within_the_radius(seed, radius, share):
     distance = np.linalg.norm(points[:, None] - points[None], axis=2)
     near = (distance[:, mask] <= radius).any(1) | mask
     assert np.array_equal(reach.grown(points, mask, radius), near)
+    if mask.any() and not mask.all():
+        assert np.array_equal(reach._grown_far(points, mask, radius), near)
     rest = (distance[:, ~mask] <= radius).any(1)
     assert np.array_equal(reach.shrunk(points, mask, radius), mask & ~rest)
+
+
+def test_growing_far_is_growing():
+    points = on_sphere(20_000)
+    far = 50 * reach.spacing(points)
+    for mask in (points[:, 1] > 0.4, np.random.default_rng(0).random(20_000) < 1e-3):
+        distance = cKDTree(points[mask]).query(points)[0]
+        assert np.array_equal(reach.grown(points, mask, far), distance <= far)
+        assert np.array_equal(reach.shrunk(points, ~mask, far), ~mask & (distance > far))
 
 
 def test_growing_nothing_and_shrinking_everything():

@@ -49,14 +49,6 @@ def test_spheres_and_half_spaces():
     assert select.in_half_space(points, (0, 1, 0), 2).tolist() == [False, False, True]
 
 
-def test_inside_a_mesh():
-    points = on_sphere(500) * np.random.default_rng(1).uniform(0, 2, (500, 1))
-    away = np.linalg.norm(points, axis=1)
-    sure = np.abs(away - 1) > 0.02
-    assert np.array_equal(select.inside(points, sphere())[sure], (away < 1)[sure])
-    assert not select.inside(points + 10, sphere()).any()
-
-
 def test_colours_of_all_kinds():
     rgb = np.float32([[1, 0, 0], [0.95, 0.05, 0.05], [0, 0, 1]])
     wanted = [True, True, False]

@@ -59,6 +59,20 @@ def test_a_click_finds_the_place_on_the_surface(kind):
         eye.place(FRONT, 5, 5)
 
 
+@pytest.mark.parametrize("kind", ["points", "splats"])
+def test_a_click_looks_at_a_part_of_the_depths_of_the_whole_picture(kind):
+    eye = sight.sight_of(KINDS[kind], False)
+    projected = sight._projected(FRONT, eye.things.places)
+    whole, _ = eye._depths(FRONT, *projected)
+    reach = sight._WINDOW + 1
+    for x, y in ((200, 150), (120.4, 80.9), (2, 299), (301.0, 150.0)):
+        part, (left, top) = eye._depths(FRONT, *projected, np.array([[x, y]]))
+        assert part.size < 0.01 * whole.size
+        rows, columns = (slice(max(int(v) - reach, 0), int(v) + reach) for v in (y, x))
+        inner = part[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        assert np.array_equal(inner, whole[rows, columns])
+
+
 def test_faint_splats_do_not_hide_the_surface():
     fog = np.random.default_rng(0).uniform([-1, -1, 1.5], [1, 1, 2.5], (300, 3))
     of = splats_at(np.concatenate([POINTS, fog]), 0.02)

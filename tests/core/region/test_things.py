@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mvgen.core.errors import CannotError, InputError
-from mvgen.core.geometry import PointCloud
+from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.io.meshes import save_mesh, save_points
 from mvgen.core.region.files import load_regions
 from mvgen.core.region.interactive3d import save_parts
 from mvgen.core.region.things import load_things
 from mvgen.core.splats.files import save_splats
-from tests.core.region.made import on_sphere, sphere, splats_at
+from tests.core.region.made import on_sphere, sphere, splats_at, things
 
 POINTS = on_sphere(50)
 
@@ -87,3 +87,15 @@ def test_what_cannot_be_selected_from(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(InputError, match=r"a\.npz"):
         load_things(tmp_path / "a.npz", "a")
+
+
+def test_the_border_of_a_mesh_is_in_faces_that_are_partly_selected():
+    square = Mesh(
+        np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [3, 1, 0]]),
+        np.array([[0, 1, 2], [0, 2, 3], [1, 4, 2]], np.int32),
+    )
+    of = things(square)
+    assert of.border(np.array([True, True, True, False, False])) == pytest.approx(1.5 / 2)
+    assert of.border(np.array([True, True, True, True, False])) == pytest.approx(1 / 2)
+    assert of.border(np.ones(5, bool)) == of.border(np.zeros(5, bool)) == 0
+    assert things(PointCloud(POINTS)).border(POINTS[:, 0] > 0) == 0

@@ -22,6 +22,19 @@ def test_words_give_a_share_for_each_pixel(tmp_path):
     assert not np.array_equal(first, words.likely([PICTURE], "tail", folder, "cpu")[0])
 
 
+@pytest.mark.parametrize(
+    ("told", "side"),
+    [('{"size": {"height": 48, "width": 48}}', 48), ('{"size": 64}', 64), ("{}", 32), ("nonsense", 32)],
+)
+def test_pictures_are_as_large_as_the_network_was_trained_on(tmp_path, monkeypatch, told, side):
+    folder = networks.clipseg(tmp_path)
+    (folder / "preprocessor_config.json").write_text(told)
+    seen, normalised = [], words._normalised
+    monkeypatch.setattr(words, "_normalised", lambda picture, on: seen.append(picture.shape) or normalised(picture, on))
+    (heat,) = words.likely([PICTURE], "wings", folder, "cpu")
+    assert seen == [(side, side, 3)] and heat.shape == (30, 40)
+
+
 def test_a_click_gives_a_mask(tmp_path):
     folder = networks.sam(tmp_path)
     for picture in (PICTURE, PICTURE.transpose(1, 0, 2)):

@@ -19,6 +19,7 @@ from mvgen.core.io.models import write_model_folder
 from mvgen.core.render.orbit import look_at
 from mvgen.core.splats.files import save_splats
 from mvgen.core.splats.model import Splats
+from mvgen.core.splats.seen import SCENE_FRAME
 from mvgen.core.viewer.stage import FIELD_OF_VIEW, SIZE, make_stage
 from mvgen.core.viewer.thin import Limits, thin_mesh, thin_points, thin_splats, thinned
 from mvgen.core.viewer.things import Thing, load_thing
@@ -155,3 +156,11 @@ def test_what_is_left_out_is_told_in_a_line() -> None:
     assert len(told) == 3 and told[1] == "x.ply: thinned for the browser, from 1,000 to 100 points"
     thinned(Thing("x.ply", contents[1], np.array([0.0, 1, 0])), Limits(), np.random.default_rng(0), told.append)
     assert len(told) == 3
+
+
+def test_splats_lie_as_in_their_scene_or_keep_the_numbers_of_their_file(tmp_path: Path) -> None:
+    splats = replace(make_splats(20), metadata={SCENE_FRAME: "rub"})
+    save_splats(splats, tmp_path / "a.ply")
+    as_filed, in_scene = (load_thing(tmp_path / "a.ply", "a", as_in_scene=told).content for told in (False, True))
+    assert isinstance(as_filed, Splats) and isinstance(in_scene, Splats)
+    assert np.allclose(as_filed.means, splats.means) and np.allclose(in_scene.means, splats.means * [1, -1, -1])
