@@ -58,7 +58,7 @@ def remesh(surface: Surface, short: float, long: float, turn: float, most: int) 
     candidates = np.flatnonzero(lengths < short)
     order = candidates[np.argsort(lengths[candidates], kind="stable")].astype(np.int32)
     work = _Work.begin(surface, twins, 0)
-    _collapse_all(*work.arrays, order, short, long, limit)
+    work.run(_collapse_all, order, short, long, limit)
     surface = work.finished(half // 3, len(surface.places))
 
     twins = twins_of(surface.faces)
@@ -68,12 +68,12 @@ def remesh(surface: Surface, short: float, long: float, turn: float, most: int) 
     order = candidates[np.argsort(-lengths[candidates], kind="stable")].astype(np.int32)[:room]
     vertices, faces = len(surface.places), len(surface.faces)
     work = _Work.begin(surface, twins, len(order))
-    made = _split_all(*work.arrays, vertices, faces, order, long)
+    made = work.run(_split_all, vertices, faces, order, long)
     surface = work.finished(faces + 2 * made, vertices + made)
 
     twins = twins_of(surface.faces)
     work = _Work.begin(surface, twins, 0)
-    _flip_all(*work.arrays, limit)
+    work.run(_flip_all, limit)
     return work.finished(len(surface.faces), len(surface.places))
 
 
@@ -104,6 +104,10 @@ class _Work:
         outgoing[surface.faces.reshape(-1)[::-1]] = used[::-1]
         rows = (roomy(surface.places, splits), roomy(surface.carried, splits), roomy(surface.free, splits))
         return _Work((*rows, faces, twins, outgoing))
+
+    def run(self, change: Any, *more: Any) -> Any:
+        """What a kernel returns that changes the arrays."""
+        return change(*self.arrays, *more)
 
     def finished(self, faces: int, vertices: int) -> Surface:
         """Without the faces and vertices that are gone: those with a negative corner, and what no half-edge leaves."""

@@ -49,12 +49,14 @@ def refined(
 ) -> Refined:
     """A welded mesh whose faces have the normals that views want.
 
-    strength [V] in 0..1: how far vertices go there; those with 0 stay bit for bit, and so do the edges at them. Colours
-    are dropped. Raises CannotError where no view shows the mesh.
+    strength [V] in 0..1: how far vertices go there; those with 0 stay bit for bit, and edges stay where it is below
+    half of the largest. Colours are dropped. Raises CannotError where no view shows the mesh.
     """
     extent = float(np.ptp(mesh.vertices, axis=0).max())
     shortest = options.pixels * pixel_size(mesh, views)
-    free = (strength > 0) & ~entangled(mesh)
+    strength = np.where(entangled(mesh), 0.0, strength)
+    # Where it fades out, edges stay: what moves little would show that its vertices are off the old surface.
+    free = strength > strength.max() / 2
     # carried: the wanted length, the strength, where the surface was
     state = Surface(mesh.vertices, mesh.faces, np.c_[edge_lengths(mesh), strength, mesh.vertices], free)
     before = after = 0.0
@@ -67,7 +69,7 @@ def refined(
         if number == 0:
             before = _difference(places, faces, wanted.normals, wanted.seen)
         pull = outline_pull(places, faces, views, options.outline) if options.outline else None
-        places = towards_normals(places, faces, wanted.normals, state.free, options.reach * extent, pull)
+        places = towards_normals(places, faces, wanted.normals, state.carried[:, 1] > 0, options.reach * extent, pull)
         state = replace(state, places=places)
         if options.remesh and number < options.iterations - 1:
             least = max(shortest, extent / 40 * 0.5 ** (number / 2))  # from coarse to fine
@@ -79,9 +81,8 @@ def refined(
             state = replace(state, carried=np.c_[length, state.carried[:, 1:]])
             state = remesh(state, SHORT, LONG, TURN, MOST_VERTICES)
         progress.advance()
-    share = np.where(state.free, state.carried[:, 1], 0)[:, None]
-    vertices = np.where(share == 1, state.places, state.carried[:, 2:] + share * (state.places - state.carried[:, 2:]))
-    vertices[~state.free] = state.places[~state.free]
+    share, old = state.carried[:, 1:2], state.carried[:, 2:]
+    vertices = np.where(share == 1, state.places, old + share * (state.places - old))
     wanted = wanted_normals(vertices, state.faces, views)
     after = _difference(vertices, state.faces, wanted.normals, wanted.seen)
     return Refined(Mesh(vertices, state.faces, metadata=mesh.metadata), before, after)
