@@ -12,7 +12,7 @@ STAMP := $(VENV)/.made
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow fuzz lint types bench surfaces shapes-from-views splat-fits compression workflow pictures gpu-check clean
+.PHONY: help setup demo test test-slow fuzz lint types bench surfaces shapes-from-views splat-fits refined compression workflow pictures gpu-check clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ surfaces: $(STAMP)  ## Measure surfaces from points, depth maps and grids (long;
 
 shapes-from-views: $(STAMP)  ## Measure shapes from a few pictures (with MVGEN_DATA; ARGS="duck spot" for some)
 	$(BIN)/python -m benchmarks.views $(ARGS)
+
+refined: $(STAMP)  ## Measure the detail that refine brings back (with MVGEN_DATA)
+	$(BIN)/python -m benchmarks.refine $(ARGS)
 
 splat-fits: $(STAMP)  ## Splats fitted to the rendered sets in MVGEN_DATA, some photos held out
 	$(BIN)/python -m benchmarks.fits $(ARGS)

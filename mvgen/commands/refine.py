@@ -122,7 +122,7 @@ def refine(
     else:
         amount = MILD if sharpen is None else sharpen
         if sharpen is None:
-            job.progress.note(f"no --normals and no --detail: its own detail becomes stronger (--sharpen {MILD})")
+            job.progress.say(f"no --normals and no --detail: its own detail becomes stronger (--sharpen {MILD})")
         done = meshes.sharpen(mesh, amount, strength, job.progress)
         how = f"sharpen {amount:g}"
     job.progress.stage("write")

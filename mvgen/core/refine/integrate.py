@@ -42,13 +42,14 @@ def towards_normals(
     wanted: NDArray[np.float64],
     free: NDArray[np.bool_],
     reach: float,
+    home: NDArray[np.float64] | None = None,
     pull: Pull | None = None,
 ) -> NDArray[np.float64]:
     """Vertices [V, 3] moved so that faces [F, 3] turn to the normals wanted [F, 3] and else keep their shape.
 
     Each face is turned by itself, by the least rotation; then the edges of the surface that fits all turned faces best
     are found, by area (Yu et al. 2004, "Mesh editing with Poisson-based gradient field manipulation"). free [V]: who
-    may move. Waves longer than ``reach`` stay as they are.
+    may move. Waves longer than about 6 ``reach`` stay as they are in home [V, 3], or else in the vertices.
     """
     count = len(vertices)
     turned = least_rotations(face_normals(vertices, faces), wanted) - np.eye(3)
@@ -66,6 +67,8 @@ def towards_normals(
         columns += [j, i, i, j]
         values += [-weight, -weight, weight, weight]
     hold = np.bincount(faces.reshape(-1), np.repeat(area / 6, 3), count) / reach**2
+    if home is not None:
+        force += hold[:, None] * (home - vertices)
     if pull is not None:
         hold = hold + pull.weight
         force += pull.weight[:, None] * (pull.targets - vertices)

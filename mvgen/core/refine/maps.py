@@ -47,7 +47,7 @@ def read_normal_views(
     chosen = best if frame == "auto" else frame
     if found[chosen] < AGREE or found[best] - found[chosen] > 0.2:
         raise UsageError(f"{folder}: its normals are not in the frame {chosen} ({told})", f"give --frame {best}")
-    progress.note(f"{folder}: {len(maps)} normal maps, {chosen} (mean cosine to the mesh {found[chosen]:.2f})")
+    progress.say(f"{folder}: {len(maps)} normal maps, {chosen} (mean cosine to the mesh {found[chosen]:.2f})")
     return _views(maps, chosen)
 
 

@@ -23,14 +23,14 @@ MOST_VERTICES = 2_000_000
 @dataclass(frozen=True)
 class RefineOptions:
     """iterations: rounds of turning faces and changing edges; pixels: the shortest edges, in pixels of the views;
-    reach: in longest sides of the bounding box, longer waves stay as they are; outline: how much outlines pull, against
-    1 for the shape of a face; tolerance: degrees by which normals may differ within a face before its edges become
-    shorter; remesh: whether edges may change."""
+    reach: in longest sides of the bounding box, waves longer than about 6 of it stay as they are; outline: how much
+    outlines pull, against 1 for the shape of a face; tolerance: degrees by which normals may differ within a face
+    before its edges become shorter; remesh: whether edges may change."""
 
-    iterations: int = 12
-    pixels: float = 3.0
-    reach: float = 1.0
-    outline: float = 0.05
+    iterations: int = 24
+    pixels: float = 2.0
+    reach: float = 0.1
+    outline: float = 0.02
     tolerance: float = 3.0
     remesh: bool = True
 
@@ -69,7 +69,8 @@ def refined(
         if number == 0:
             before = _difference(places, faces, wanted.normals, wanted.seen)
         pull = outline_pull(places, faces, views, options.outline) if options.outline else None
-        places = towards_normals(places, faces, wanted.normals, state.carried[:, 1] > 0, options.reach * extent, pull)
+        moving, old = state.carried[:, 1] > 0, state.carried[:, 2:]
+        places = towards_normals(places, faces, wanted.normals, moving, options.reach * extent, old, pull)
         state = replace(state, places=places)
         if options.remesh and number < options.iterations - 1:
             least = max(shortest, extent / 40 * 0.5 ** (number / 2))  # from coarse to fine

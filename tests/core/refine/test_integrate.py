@@ -46,7 +46,7 @@ def test_a_pull_moves_the_whole():
     weight = np.full(len(start.vertices), 10.0)
     pull = Pull(1.1 * start.vertices, weight)
     normals = face_normals(start.vertices, start.faces)
-    places = towards_normals(start.vertices, start.faces, normals, np.ones(len(start.vertices), bool), 2.0, pull)
+    places = towards_normals(start.vertices, start.faces, normals, np.ones(len(start.vertices), bool), 2.0, pull=pull)
     assert np.linalg.norm(places, axis=1).mean() == pytest.approx(1.1, abs=0.01)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from mvgen.core.refine.meshes import refine_by_views, sharpen
 from mvgen.core.refine.refine import RefineOptions, refined
 from mvgen.core.refine.region import strengths
 from mvgen.core.refine.sharpen import smooth_normals
-from mvgen.core.refine.views import cameras_around, views_of, wanted_normals
+from mvgen.core.refine.views import agreement, cameras_around, views_of, wanted_normals
 from mvgen.core.surface.topology import topology
 from tests.core.refine.made import ball, cameras, off, true_normals
 
@@ -99,7 +101,13 @@ def test_an_open_sheet_and_tangled_faces(views):
 def test_views_of_another_place_are_refused(views):
     away = ball(2, False)
     with pytest.raises(CannotError, match="no view"):
-        refined(Mesh(away.vertices + [0, 100, 0], away.faces), views, np.ones(len(away.vertices)), OPTIONS, Silent())
+        refined(
+            Mesh(away.vertices + np.array([0, 100, 0]), away.faces),
+            views,
+            np.ones(len(away.vertices)),
+            OPTIONS,
+            Silent(),
+        )
 
 
 def test_cameras_around_see_all_of_it():
@@ -112,8 +120,6 @@ def test_cameras_around_see_all_of_it():
 def test_colours_and_texture_are_kept(views):
     start = ball(3, False)
     colours = (start.vertices / 2.2 + 0.5).astype(np.float32)
-    from dataclasses import replace
-
     painted = replace(start, colours=colours)
     done = refine_by_views(painted, views, np.ones(len(colours)), OPTIONS, Silent()).mesh
     assert done.colours is not None and np.abs(done.colours - (done.vertices / 2.2 + 0.5)).max() < 0.06
@@ -156,3 +162,14 @@ class TestSharpen:
         _, one = np.unique(skin.vertices, axis=0, return_inverse=True)
         _, two = np.unique(done.vertices, axis=0, return_inverse=True)
         assert len(np.unique(one)) == len(np.unique(two))  # seams stay closed
+
+
+def test_normals_of_another_shape_disagree():
+    shape = ball(4, True)
+    views = views_of(shape, cameras(6, 128))
+    turned = [replace(one, normals=other.normals) for one, other in zip(views, views[3:] + views[:3])]
+    assert agreement(shape, views) > 0.98 and agreement(shape, turned) < 0.1
+    with pytest.raises(CannotError, match="no view"):
+        refined(
+            shape, [replace(v, normals=0 * v.normals) for v in views], np.ones(len(shape.vertices)), OPTIONS, Silent()
+        )

@@ -1,0 +1,143 @@
+"""``mvgen refine``, end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mvgen.core.geometry import Mesh
+from mvgen.core.io.meshes import load_mesh, save_mesh
+from mvgen.core.region.files import save_region
+from mvgen.core.region.model import Region
+from mvgen.core.texture.atlas import unwrap
+from tests.core.refine.made import ball, cameras, off
+
+QUICK = ("--set", "iterations=6")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smooth ball, one with bumps, normal maps of that one, a textured ball, a region."""
+    out = tmp_path_factory.mktemp("refine")
+    save_mesh(ball(3, False), out / "low.ply")
+    save_mesh(ball(6, True), out / "high.ply")
+    flat = unwrap(ball(3, False), 64)
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+    save_mesh(Mesh(flat.vertices, flat.faces, uv=flat.uv, texture=picture), out / "skin.glb")
+    low = load_mesh(out / "low.ply", print)
+    save_region(Region("vertices", low.vertices[:, 1] > 0.2, name="top"), out / "top.npz")
+    views = [
+        {"name": c.name, "intrinsics": c.intrinsics.tolist(), "world_to_camera": c.world_to_camera.tolist()}
+        for c in cameras(6, 200)
+    ]
+    (out / "cameras.json").write_text(json.dumps({"width": 200, "height": 200, "views": views}))
+    command = ["render", "high.ply", "-o", "normals/", "--what", "normal", "--cameras", "cameras.json", "-q"]
+    subprocess.run([sys.executable, "-m", "mvgen", *command], cwd=out, check=True)
+    (out / "text.ply").write_text("no mesh at all")
+    return out
+
+
+def run(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "mvgen", "refine", *arguments], cwd=folder, input=stdin, capture_output=True
+    )
+
+
+def done(folder: Path, *arguments: str) -> tuple[dict, str]:
+    out = run(folder, *arguments, "--json")
+    assert out.returncode == 0, out.stderr.decode()
+    return json.loads(out.stdout), out.stderr.decode()
+
+
+def test_normal_maps_bring_detail_back(folder: Path) -> None:
+    report, told = done(
+        folder, "low.ply", "-o", "maps.ply", "--normals", "normals", "--cameras", "cameras.json", *QUICK
+    )
+    assert "opengl" in told and report["normal_error"] < 0.5 * report["normal_error_before"]
+    assert report["watertight"] and report["genus"] == 0
+    assert off(load_mesh(folder / "maps.ply", print))[1] < 0.5 * off(load_mesh(folder / "low.ply", print))[1]
+
+
+def test_a_detailed_mesh_and_the_same_bytes_through_pipes(folder: Path) -> None:
+    done(folder, "low.ply", "-o", "detail.ply", "--detail", "high.ply", "--preview", "seen.png", *QUICK)
+    assert off(load_mesh(folder / "detail.ply", print))[1] < 0.5 * off(load_mesh(folder / "low.ply", print))[1]
+    seen = np.asarray(Image.open(folder / "seen.png").convert("L"), float)
+    assert seen.shape[1] > 1200 and np.abs(seen[:640, :640] - seen[:640, 644:1284]).mean() > 0.5
+    piped = run(
+        folder,
+        "-",
+        "-o",
+        "-",
+        "--format",
+        "ply",
+        "--detail",
+        "high.ply",
+        *QUICK,
+        stdin=(folder / "low.ply").read_bytes(),
+    )
+    assert piped.stdout == (folder / "detail.ply").read_bytes()
+
+
+def test_alone_it_sharpens_and_says_so(folder: Path) -> None:
+    report, told = done(folder, "high.ply", "-o", "sharp.ply")
+    assert "--sharpen 0.5" in told and report["how"] == "sharpen 0.5"
+    before, after = (load_mesh(folder / name, print) for name in ("high.ply", "sharp.ply"))
+    assert np.array_equal(before.faces, after.faces) and (before.vertices != after.vertices).any()
+
+
+def test_outside_of_a_region_nothing_changes(folder: Path) -> None:
+    done(folder, "low.ply", "-o", "part.ply", "--detail", "high.ply", "--region", "top.npz", *QUICK)
+    before, after = (load_mesh(folder / name, print) for name in ("low.ply", "part.ply"))
+    outside = {tuple(v) for v in before.vertices[before.vertices[:, 1] <= 0.2]}
+    assert outside <= {tuple(v) for v in after.vertices} and len(after.faces) > len(before.faces)
+    done(folder, "skin.glb", "-o", "skin2.glb", "--detail", "high.ply", "--region", "sphere:0,1,0,0.8=0.5", *QUICK)
+    before, after = (load_mesh(folder / name, print) for name in ("skin.glb", "skin2.glb"))
+    same = np.linalg.norm(before.vertices - [0, 1, 0], axis=1) > 0.8
+    assert np.array_equal(before.vertices[same], after.vertices[same]) and (before.vertices != after.vertices).any()
+    assert np.array_equal(before.uv, after.uv) and np.array_equal(before.texture, after.texture)
+
+
+def test_texture_is_baked_again(folder: Path) -> None:
+    done(folder, "skin.glb", "-o", "fine.glb", "--detail", "high.ply", *QUICK)
+    after = load_mesh(folder / "fine.glb", print)
+    assert after.texture is not None and after.texture.std() > 30
+
+
+@pytest.mark.slow
+def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
+    maps = ("--normals", "normals", "--cameras", "cameras.json")
+    mirrored, far = folder / "mirrored", folder / "empty"
+    for target, change in (
+        (mirrored, lambda p: p * [-1, 1, 1] + [255, 0, 0]),
+        (folder / "plain", lambda p: p * 0 + 90),
+    ):
+        target.mkdir()
+        for name in sorted((folder / "normals").glob("*.png")):
+            picture = np.asarray(Image.open(name)).astype(int)
+            picture[..., :3] = change(picture[..., :3])
+            Image.fromarray(picture.astype(np.uint8)).save(target / name.name)
+    far.mkdir()
+    cases = [
+        (("low.ply", "-o", "x.txt"), 2, "cannot be written"),
+        (("text.ply", "-o", "x.ply"), 3, "text.ply"),
+        (("low.ply", "-o", "x.ply", "--normals", "normals"), 2, "belong together"),
+        (("low.ply", "-o", "x.ply", "--sharpen", "1", "--detail", "high.ply"), 2, "give one"),
+        (("low.ply", "-o", "x.ply", "--detail", "text.ply"), 3, "text.ply"),
+        (("low.ply", "-o", "x.ply", *maps, "--frame", "world"), 2, "--frame opengl"),
+        (("low.ply", "-o", "x.ply", "--normals", "empty", "--cameras", "cameras.json"), 3, "no normal maps"),
+        (("low.ply", "-o", "x.ply", "--normals", "mirrored", "--cameras", "cameras.json"), 3, "mirrored"),
+        (("low.ply", "-o", "x.ply", "--normals", "plain", "--cameras", "cameras.json"), 3, "not a normal map"),
+        (("low.ply", "-o", "x.ply", "--region", "sphere:9,9,9,1"), 1, "selects none"),
+        (("low.ply", "-o", "x.ply", "--region", "top.npz=7"), 2, "strength"),
+    ]
+    for arguments, code, told in cases:
+        out = run(folder, *arguments)
+        text = out.stderr.decode()
+        assert out.returncode == code and told in text and "Traceback" not in text, (arguments, text)
+    assert not (folder / "x.ply").exists()
