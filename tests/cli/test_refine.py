@@ -18,7 +18,8 @@ from mvgen.core.region.model import Region
 from mvgen.core.texture.atlas import unwrap
 from tests.core.refine.made import ball, cameras, off
 
-QUICK = ("--set", "iterations=6")
+MAPS = ("--normals", "normals", "--cameras", "cameras.json")
+QUICK = ("--set", "iterations=6", "--set", "pixels=4", "--set", "reach=1")
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +57,13 @@ def done(folder: Path, *arguments: str) -> tuple[dict, str]:
 
 
 def test_normal_maps_bring_detail_back(folder: Path) -> None:
-    report, told = done(
-        folder, "low.ply", "-o", "maps.ply", "--normals", "normals", "--cameras", "cameras.json", *QUICK
-    )
+    report, told = done(folder, "low.ply", "-o", "maps.ply", *MAPS, *QUICK)
     assert "opengl" in told and report["normal_error"] < 0.5 * report["normal_error_before"]
     assert report["watertight"] and report["genus"] == 0
     assert off(load_mesh(folder / "maps.ply", print))[1] < 0.5 * off(load_mesh(folder / "low.ply", print))[1]
 
 
+@pytest.mark.slow
 def test_a_detailed_mesh_and_the_same_bytes_through_pipes(folder: Path) -> None:
     done(folder, "low.ply", "-o", "detail.ply", "--detail", "high.ply", "--preview", "seen.png", *QUICK)
     assert off(load_mesh(folder / "detail.ply", print))[1] < 0.5 * off(load_mesh(folder / "low.ply", print))[1]
@@ -92,11 +92,11 @@ def test_alone_it_sharpens_and_says_so(folder: Path) -> None:
 
 
 def test_outside_of_a_region_nothing_changes(folder: Path) -> None:
-    done(folder, "low.ply", "-o", "part.ply", "--detail", "high.ply", "--region", "top.npz", *QUICK)
+    done(folder, "low.ply", "-o", "part.ply", *MAPS, "--region", "top.npz", *QUICK)
     before, after = (load_mesh(folder / name, print) for name in ("low.ply", "part.ply"))
     outside = {tuple(v) for v in before.vertices[before.vertices[:, 1] <= 0.2]}
     assert outside <= {tuple(v) for v in after.vertices} and len(after.faces) > len(before.faces)
-    done(folder, "skin.glb", "-o", "skin2.glb", "--detail", "high.ply", "--region", "sphere:0,1,0,0.8=0.5", *QUICK)
+    done(folder, "skin.glb", "-o", "skin2.glb", *MAPS, "--region", "sphere:0,1,0,0.8=0.5", *QUICK)
     before, after = (load_mesh(folder / name, print) for name in ("skin.glb", "skin2.glb"))
     same = np.linalg.norm(before.vertices - [0, 1, 0], axis=1) > 0.8
     assert np.array_equal(before.vertices[same], after.vertices[same]) and (before.vertices != after.vertices).any()
@@ -104,14 +104,13 @@ def test_outside_of_a_region_nothing_changes(folder: Path) -> None:
 
 
 def test_texture_is_baked_again(folder: Path) -> None:
-    done(folder, "skin.glb", "-o", "fine.glb", "--detail", "high.ply", *QUICK)
+    done(folder, "skin.glb", "-o", "fine.glb", *MAPS, *QUICK)
     after = load_mesh(folder / "fine.glb", print)
     assert after.texture is not None and after.texture.std() > 30
 
 
 @pytest.mark.slow
 def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
-    maps = ("--normals", "normals", "--cameras", "cameras.json")
     mirrored, far = folder / "mirrored", folder / "empty"
     for target, change in (
         (mirrored, lambda p: p * [-1, 1, 1] + [255, 0, 0]),
@@ -129,7 +128,7 @@ def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
         (("low.ply", "-o", "x.ply", "--normals", "normals"), 2, "belong together"),
         (("low.ply", "-o", "x.ply", "--sharpen", "1", "--detail", "high.ply"), 2, "give one"),
         (("low.ply", "-o", "x.ply", "--detail", "text.ply"), 3, "text.ply"),
-        (("low.ply", "-o", "x.ply", *maps, "--frame", "world"), 2, "--frame opengl"),
+        (("low.ply", "-o", "x.ply", *MAPS, "--frame", "world"), 2, "--frame opengl"),
         (("low.ply", "-o", "x.ply", "--normals", "empty", "--cameras", "cameras.json"), 3, "no normal maps"),
         (("low.ply", "-o", "x.ply", "--normals", "mirrored", "--cameras", "cameras.json"), 3, "mirrored"),
         (("low.ply", "-o", "x.ply", "--normals", "plain", "--cameras", "cameras.json"), 3, "not a normal map"),

@@ -18,7 +18,7 @@ from mvgen.core.refine.views import agreement, cameras_around, views_of, wanted_
 from mvgen.core.surface.topology import topology
 from tests.core.refine.made import ball, cameras, off, true_normals
 
-OPTIONS = RefineOptions(iterations=8)
+OPTIONS = RefineOptions(iterations=8, pixels=4, reach=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def _jump(mesh, outside):
 
 def test_strength_is_how_far_it_goes(views):
     start = ball(4, False)
-    options = RefineOptions(iterations=6, remesh=False)
+    options = RefineOptions(iterations=6, remesh=False, reach=1.0)
     full, half = (refined(start, views, np.full(len(start.vertices), s), options, Silent()).mesh for s in (1.0, 0.5))
     moved, less = full.vertices - start.vertices, half.vertices - start.vertices
     assert np.allclose(less, moved / 2)
