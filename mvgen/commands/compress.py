@@ -97,9 +97,9 @@ def compress(
         bool, typer.Option("--best-effort", help="Write the nearest where the goal cannot be reached.")
     ] = False,
     texture: Annotated[
-        Literal["refuse", "colours", "drop"],
-        typer.Option(help="A texture is not held: refuse the mesh, make it colours of vertices, or leave it out."),
-    ] = "refuse",
+        Literal["colours", "refuse", "drop"],
+        typer.Option(help="A texture is not held: make it colours of vertices, refuse the mesh, or leave it out."),
+    ] = "colours",
     jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Files at a time.")] = 1,
     spheres: Annotated[
         int | None,
@@ -166,7 +166,7 @@ def _order(
     maximum: Error | None,
     effort: int,
     best_effort: bool,
-    texture: Literal["refuse", "colours", "drop"],
+    texture: Literal["colours", "refuse", "drop"],
     field: FieldSettings,
 ) -> Order:
     from mvgen.core.compress.batch import Bound, Order

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import BadValue, Format, Output, Settings, parse_count
+from mvgen.commands.options import BadValue, Format, Output, Settings, parse_count, streamed
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
 
@@ -152,6 +152,7 @@ def mesh(
     from mvgen.core.io.meshes import save_mesh
     from mvgen.core.meshing import MeshOptions, choose_method, clean, measured, read_source, surface_of
 
+    format = streamed(output, format, "glb")
     _check_output(job, output, format)
     cleaning = _cleaning(transform, repair, components, holes, smooth, remesh, faces)
     options = apply_settings(MeshOptions(), settings or [])

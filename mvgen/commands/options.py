@@ -127,6 +127,11 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     return numbers if all(abs(n) < 1e30 for n in numbers) else ()
 
 
+def streamed(output: str, format: str | None, usual: str) -> str | None:
+    """The format that is asked for; the usual one for standard output where none is."""
+    return usual if output == "-" and format is None else format
+
+
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Format where the extension cannot tell, such as glb.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import BLACK, Format, Output, Settings, parse_count
+from mvgen.commands.options import BLACK, Format, Output, Settings, parse_count, streamed
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
 
@@ -223,6 +223,8 @@ def reconstruct(
     if faces < 4:
         raise UsageError(f"--faces {faces}: a mesh has at least 4", "leave --faces out")
     kind, last = _goal(kind, stop_after)
+    if kind != "scene":
+        format = streamed(output, format, "glb" if kind == "mesh" else "ply")
     _check_together(cameras=cameras, add_to=add_to, intrinsics=intrinsics)
     method = _method(method, start_from, stop_after)
     if method == "dust3r":

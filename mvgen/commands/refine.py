@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from mvgen.commands.job import Job, Report
-from mvgen.commands.options import BadValue, Format, Output, Settings
+from mvgen.commands.options import BadValue, Format, Output, Settings, streamed
 from mvgen.commands.places import Spot, parse_spot, where_of
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
@@ -110,6 +110,7 @@ def refine(
     from mvgen.core.refine import meshes
     from mvgen.core.refine.refine import RefineOptions
 
+    format = streamed(output, format, "glb")
     _check(job, output, format, normals, cameras, frame, detail, sharpen, preview)
     options = apply_settings(RefineOptions(), settings or [])
     job.progress.stage("read")

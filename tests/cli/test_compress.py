@@ -122,13 +122,17 @@ def test_an_open_mesh_is_told_and_stays_open(tmp_path: Path) -> None:
     assert independent(tmp_path / "open.ply", tmp_path / "o.ply")[1] < 0.02
 
 
-def test_a_texture_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_texture_becomes_colours_or_is_refused_by_name(tmp_path: Path) -> None:
     mesh = ball(2)
     uv, texture = np.zeros((len(mesh.vertices), 2)), np.full((8, 8, 3), 99, np.uint8)
     save_mesh(Mesh(mesh.vertices, mesh.faces, uv=uv, texture=texture), tmp_path / "t.glb")
-    done = run(tmp_path, "compress", "t.glb", "-o", "t.mks")
+    done = run(tmp_path, "compress", "t.glb", "-o", "t.mks", "--texture", "refuse")
     assert done.returncode == 1 and not (tmp_path / "t.mks").exists()
     assert b"error: t.glb: has a texture (8x8)" in done.stderr and b"hint: --texture" in done.stderr
+    done = run(tmp_path, "compress", "t.glb", "-o", "t.mks", "--target-size", "900", "--effort", "1")
+    assert done.returncode == 0 and b"t.glb: its texture (8x8) becomes colours" in done.stderr
+    ok(tmp_path, "decompress", "t.mks", "-o", "t.ply")
+    assert np.abs(load_mesh(tmp_path / "t.ply", print).colours - 99 / 255).max() < 0.02
 
 
 @pytest.mark.parametrize(

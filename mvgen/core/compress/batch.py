@@ -48,7 +48,7 @@ class Order:
     effort: int
     seed: int
     best_effort: bool
-    texture: Literal["refuse", "colours", "drop"]
+    texture: Literal["colours", "refuse", "drop"]
     field: FieldSettings
 
 
@@ -69,7 +69,7 @@ def compress_file(path: Path, name: str, order: Order, progress: Progress) -> Ou
     warnings: list[str] = []
     progress.stage("read")
     source = load_mesh(path, lambda text: warnings.append(text.replace(str(path), name)))
-    mesh = _without_texture(source, name, order)
+    mesh = _without_texture(source, name, order, warnings.append)
     mean, maximum = (None if bound is None else bound.of(mesh) for bound in (order.mean, order.maximum))
     goal = Goal(order.size, mean, maximum, order.field)
     try:
@@ -107,12 +107,14 @@ def mesh_files(folder: Path) -> list[Path]:
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
-def _without_texture(mesh: Mesh, name: str, order: Order) -> Mesh:
-    """Raises CannotError for a texture about which nothing was said."""
+def _without_texture(mesh: Mesh, name: str, order: Order, warn: Callable[[str], object]) -> Mesh:
+    """The mesh as it can be held. Raises CannotError where textures are to be refused."""
     if mesh.texture is None:
         return mesh
+    height, width = mesh.texture.shape[:2]
+    if order.texture == "colours":
+        warn(f"{name}: its texture ({width}x{height}) becomes colours of the vertices (--texture)")
     if order.texture == "refuse":
-        height, width = mesh.texture.shape[:2]
         raise CannotError(
             f"{name}: has a texture ({width}x{height}), which a compressed mesh does not hold",
             "--texture colours makes it colours of the vertices, --texture drop leaves it out",
