@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mvgen.core.geometry import Mesh
+    from mvgen.core.refine.photos import Picture
     from mvgen.core.refine.refine import RefineOptions
     from mvgen.core.refine.views import NormalView
 
 FORMATS = (".glb", ".ply", ".obj", ".stl", ".off")
 MILD = 0.5  # how much detail is added where nothing else is asked for
 PIXELS = 512  # of the views of a detailed mesh
+PHOTO_PIXELS = 2000  # the longer side of photos as they are seen
 
 
 class Part(NamedTuple):
@@ -67,6 +69,10 @@ def refine(
     detail: Annotated[
         str | None, typer.Option(metavar="MESH", help="A mesh in the same place that has the detail.")
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="SCENE", help="Posed photos of it: a scene folder, COLMAP model or transforms.json."),
+    ] = None,
     sharpen: Annotated[
         float | None,
         typer.Option(
@@ -74,7 +80,7 @@ def refine(
             max=10.0,
             metavar="AMOUNT",
             help="Make its own detail stronger by so much; below 0: weaker.",
-            show_default=f"{MILD} without --normals and --detail",
+            show_default=f"{MILD} where nothing else is given",
         ),
     ] = None,
     region: Annotated[
@@ -98,7 +104,8 @@ def refine(
     """A mesh sharpened by normals, everywhere or in regions.
 
     The surface is turned, face by face, to the normals that --normals or --detail show, and its triangles become
-    smaller where these differ. Without them its own detail is made stronger. Texture and colours are kept.
+    smaller where these differ; or its vertices move to where --images agree about them. Without any of these its own
+    detail is made stronger. Texture and colours are kept.
 
     Examples:
       mvgen refine coarse.glb -o fine.glb --normals normals/ --cameras transforms.json
@@ -111,7 +118,7 @@ def refine(
     from mvgen.core.refine.refine import RefineOptions
 
     format = streamed(output, format, "glb")
-    _check(job, output, format, normals, cameras, frame, detail, sharpen, preview)
+    _check(job, output, format, normals, cameras, frame, detail, images, sharpen, preview)
     options = apply_settings(RefineOptions(), settings or [])
     job.progress.stage("read")
     mesh = load_mesh(job.read(source, "mesh"), job.progress.warn)
@@ -120,10 +127,13 @@ def refine(
     if views:
         done = meshes.refine_by_views(mesh, views, strength, options, job.progress)
         how = "normal maps" if normals is not None else "detail"
+    elif images is not None:
+        done = meshes.refine_by_photos(mesh, _pictures(job, images), strength, job.progress)
+        how = "photos"
     else:
         amount = MILD if sharpen is None else sharpen
         if sharpen is None:
-            job.progress.say(f"no --normals and no --detail: its own detail becomes stronger (--sharpen {MILD})")
+            job.progress.say(f"no --normals, --detail or --images: its own detail becomes stronger (--sharpen {MILD})")
         done = meshes.sharpen(mesh, amount, strength, job.progress)
         how = f"sharpen {amount:g}"
     job.progress.stage("write")
@@ -141,6 +151,7 @@ def _check(
     cameras: str | None,
     frame: str,
     detail: str | None,
+    images: str | None,
     sharpen: float | None,
     preview: str | None,
 ) -> None:
@@ -154,7 +165,8 @@ def _check(
         job.check(preview)
         if Path(preview).suffix.lower() != ".png":
             raise UsageError(f"{preview}: a preview is a .png", "name it so")
-    given = [n for n, v in (("--normals", normals), ("--detail", detail), ("--sharpen", sharpen)) if v is not None]
+    sources = {"--normals": normals, "--detail": detail, "--images": images, "--sharpen": sharpen}
+    given = [name for name, value in sources.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} both tell what the surface should be", "give one of them")
     if (normals is None) != (cameras is None):
@@ -194,6 +206,20 @@ def _views(
     return []
 
 
+def _pictures(job: Job, scene: str) -> list[Picture]:
+    """The photos of a scene in grey."""
+    import cv2
+    import numpy as np
+
+    from mvgen.core.refine.photos import Picture
+    from mvgen.core.splats.fit.views import load_photos, read_posed
+
+    path = job.read(scene, "scene folder or camera file", folder=True)
+    photos = load_photos(read_posed(path, None, job.scratch, job.progress.warn), PHOTO_PIXELS)
+    grey = [np.asarray(cv2.cvtColor(p.picture, cv2.COLOR_RGB2GRAY), np.float32) for p in photos]
+    return [Picture(p.camera, picture, p.mask) for p, picture in zip(photos, grey)]
+
+
 def _preview(job: Job, path: str, before: Mesh, after: Mesh) -> None:
     """Two views of clay, before and after."""
     from dataclasses import replace
@@ -222,4 +248,7 @@ def _report(output: str, how: str, before: Mesh, done: Any, options: RefineOptio
     if options is not None:
         data |= {"normal_error_before": done.before, "normal_error": done.after, "options": asdict(options)}
         line += f", normals off by {done.after:.1f} degrees (before: {done.before:.1f})"
+    if done.known is not None:
+        data["known"] = done.known
+        line += f" that agree about {100 * done.known:.0f} % of the vertices"
     return Report(data, (line,))

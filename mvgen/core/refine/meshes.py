@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
+from mvgen.core.refine.photos import Picture, moved_by_photos
 from mvgen.core.refine.refine import RefineOptions, entangled, refined
 from mvgen.core.refine.sharpen import sharpened
 from mvgen.core.refine.views import NormalView
@@ -19,11 +20,17 @@ from mvgen.core.texture.transfer import transfer_colours, transfer_texture
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The mesh; degrees between the normals that views want and its own, before and after, where there are views."""
+    """The mesh; degrees between the normals that views want and its own, before and after, where there are views; the
+    share of the vertices that photos know the place of, where there are photos."""
 
     mesh: Mesh
     before: float | None = None
     after: float | None = None
+    known: float | None = None
+
+
+# What moves vertices [V, 3] of faces [F, 3] that are free [V].
+Move = Callable[[NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]], NDArray[np.float64]]
 
 
 def refine_by_views(
@@ -44,12 +51,30 @@ def refine_by_views(
     return Result(_dressed(mesh, whole, done.mesh, strength), done.before, done.after)
 
 
+def refine_by_photos(
+    mesh: Mesh, pictures: Sequence[Picture], strength: NDArray[np.float64], progress: Progress
+) -> Result:
+    """A mesh moved to where photos agree about it; its faces, uv, colours and texture stay. Raises CannotError."""
+    known = 0.0
+
+    def move(vertices: NDArray[np.float64], faces: NDArray[np.int32], free: NDArray[np.bool_]) -> NDArray[np.float64]:
+        nonlocal known
+        vertices, known = moved_by_photos(vertices, faces, pictures, free, progress)
+        return vertices
+
+    return replace(_moved(mesh, strength, move), known=known)
+
+
 def sharpen(mesh: Mesh, amount: float, strength: NDArray[np.float64], progress: Progress) -> Result:
     """A mesh with stronger detail, or weaker where the amount is negative; its faces, uv, colours and texture stay."""
+    return _moved(mesh, strength, lambda vertices, faces, free: sharpened(vertices, faces, amount, free, progress))
+
+
+def _moved(mesh: Mesh, strength: NDArray[np.float64], move: Move) -> Result:
+    """A mesh of which vertices alone are moved, as far as their strength says."""
     whole, index = _joined(mesh)
     share = _most(strength, index, len(whole.vertices))[:, None]
-    free = (share[:, 0] > 0) & ~entangled(whole)
-    moved = sharpened(whole.vertices, whole.faces, amount, free, progress)
+    moved = move(whole.vertices, whole.faces, (share[:, 0] > 0) & ~entangled(whole))
     vertices = np.where(share == 1, moved, whole.vertices + share * (moved - whole.vertices))
     return Result(_put_back(mesh, vertices, index, strength))
 
