@@ -98,13 +98,40 @@ def press(tab: Any, label: str) -> None:
 
 def click(tab: Any, x: float, y: float) -> None:
     """As a hand does: the mouse comes, stays, and is pressed for a moment."""
-    tab.mouse.move(x - 5, y)
-    tab.wait_for_timeout(300)
-    tab.mouse.move(x, y)
-    tab.wait_for_timeout(300)
+
+    def act() -> None:
+        approach(tab, x, y)
+        tab.mouse.click(x, y, delay=200)
+
+    until_told(tab, act)
+
+
+def drag(tab: Any, path: list[tuple[float, float]]) -> None:
+    def act() -> None:
+        approach(tab, *path[0])
+        tab.mouse.down()
+        for place in path[1:]:
+            tab.mouse.move(*place)
+            tab.wait_for_timeout(150)
+        tab.mouse.up()
+
+    until_told(tab, act)
+
+
+def approach(tab: Any, x: float, y: float) -> None:
+    for place in (x - 5, x):
+        tab.mouse.move(place, y)
+        tab.wait_for_timeout(300)
+
+
+def until_told(tab: Any, act: Callable[[], None]) -> None:
+    """Act until the panel tells of it: a browser on a busy machine may not have heard yet of the tool it is to use."""
     before = told(tab)
-    tab.mouse.click(x, y, delay=200)
-    wait_until(tab, lambda: told(tab) != before)
+    for _ in range(4):
+        act()
+        if holds_soon(tab, lambda: told(tab) != before):
+            return
+    pytest.fail("the browser does not answer")
 
 
 def told(tab: Any) -> str:
@@ -112,25 +139,17 @@ def told(tab: Any) -> str:
     return str(tab.get_by_text(" selected").first.inner_text())
 
 
-def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(tab: Any, holds: Callable[[], bool]) -> None:
+    assert holds_soon(tab, holds), "the browser does not answer"
+
+
+def holds_soon(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "the browser does not answer"
+    while time.monotonic() < end:
+        if holds():
+            return True
         tab.wait_for_timeout(200)
-
-
-def drag(tab: Any, path: list[tuple[float, float]]) -> None:
-    before = told(tab)
-    tab.mouse.move(path[0][0] - 5, path[0][1])
-    tab.wait_for_timeout(300)
-    tab.mouse.move(*path[0])
-    tab.wait_for_timeout(300)
-    tab.mouse.down()
-    for place in path[1:]:
-        tab.mouse.move(*place)
-        tab.wait_for_timeout(150)
-    tab.mouse.up()
-    wait_until(tab, lambda: told(tab) != before)
+    return False
 
 
 def saved(tab: Any, folder: Path, name: str) -> NDArray[np.bool_]:
