@@ -51,7 +51,6 @@ def remesh(surface: Surface, short: float, long: float, turn: float, most: int) 
     turn: degrees by which a face may turn; most: vertices that there may be. A new vertex lies and carries the mean of
     the two that it comes from. Vertices keep their order, new ones stand behind them.
     """
-    half = int(len(surface.faces) * 3)
     twins = twins_of(surface.faces)
     limit = float(np.cos(np.radians(turn)))
     lengths = _lengths(surface, twins)
@@ -59,7 +58,7 @@ def remesh(surface: Surface, short: float, long: float, turn: float, most: int) 
     order = candidates[np.argsort(lengths[candidates], kind="stable")].astype(np.int32)
     work = _Work.begin(surface, twins, 0)
     work.run(_collapse_all, order, short, long, limit)
-    surface = work.finished(half // 3, len(surface.places))
+    surface = work.finished(len(surface.faces), len(surface.places))
 
     twins = twins_of(surface.faces)
     lengths = _lengths(surface, twins)

@@ -48,7 +48,7 @@ def refine_by_views(
     if not options.remesh:
         return Result(_put_back(mesh, done.mesh.vertices, index, strength), done.before, done.after)
     progress.stage("texture" if mesh.uv is not None else "colours")
-    return Result(_dressed(mesh, whole, done.mesh, strength), done.before, done.after)
+    return Result(_dressed(mesh, done.mesh, strength), done.before, done.after)
 
 
 def refine_by_photos(
@@ -112,14 +112,14 @@ def _put_back(
     return replace(moved, normals=normals)
 
 
-def _dressed(mesh: Mesh, whole: Mesh, new: Mesh, strength: NDArray[np.float64]) -> Mesh:
+def _dressed(mesh: Mesh, new: Mesh, strength: NDArray[np.float64]) -> Mesh:
     """The new mesh with the texture or the colours of the old one."""
     if mesh.uv is not None and mesh.texture is not None:
         return transfer_texture(mesh, new)
     if mesh.colours is None:
         return new
     out = transfer_colours(mesh, new)
-    if len(whole.vertices) == len(strength) and not strength.all():  # those that stay are first, in their order
+    if not strength.all():  # those that stay keep theirs exactly
         assert out.colours is not None
         colours = out.colours.copy()
         kept = _kept(mesh.vertices, new.vertices)

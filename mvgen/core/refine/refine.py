@@ -59,7 +59,7 @@ def refined(
     free = strength > strength.max() / 2
     # carried: the wanted length, the strength, where the surface was
     state = Surface(mesh.vertices, mesh.faces, np.c_[edge_lengths(mesh), strength, mesh.vertices], free)
-    before = after = 0.0
+    before = 0.0
     progress.stage("refine", options.iterations)
     for number in range(options.iterations):
         places, faces = state.places, state.faces
