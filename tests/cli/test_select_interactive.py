@@ -23,6 +23,7 @@ from mvgen.core.region.files import load_region
 from mvgen.core.region.things import load_things
 from mvgen.core.render.orbit import look_at
 from mvgen.core.splats.files import save_splats
+from mvgen.core.viewer.pick import HOW
 from mvgen.core.viewer.stage import FIELD_OF_VIEW, make_stage
 from mvgen.core.viewer.things import Thing
 from tests.browser import needs_browser, page, wait_for
@@ -88,6 +89,8 @@ def tab_of(folder: Path, name: str, *arguments: str) -> Iterator[tuple[Any, subp
 def choose(tab: Any, label: str, value: str) -> None:
     tab.get_by_label(label, exact=True).first.click()
     tab.get_by_role("option", name=value, exact=True).click()
+    if label == "tool":
+        tab.get_by_text(HOW[value]).first.wait_for()
     tab.wait_for_timeout(500)
 
 
@@ -132,13 +135,10 @@ def heard(tab: Any) -> None:
 
 
 def until_told(tab: Any, act: Callable[[], None]) -> None:
-    """Act until the panel tells of it: a browser on a busy machine may not have heard yet of the tool it is to use."""
+    """Act, and wait until the panel tells of it."""
     before = told(tab)
-    for _ in range(4):
-        act()
-        if holds_soon(tab, lambda: told(tab) != before):
-            return
-    pytest.fail("the browser does not answer")
+    act()
+    wait_until(tab, lambda: told(tab) != before)
 
 
 def told(tab: Any) -> str:
@@ -146,17 +146,11 @@ def told(tab: Any) -> str:
     return str(tab.get_by_text(" selected").first.inner_text())
 
 
-def wait_until(tab: Any, holds: Callable[[], bool]) -> None:
-    assert holds_soon(tab, holds), "the browser does not answer"
-
-
-def holds_soon(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> bool:
+def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
+    while not holds():
+        assert time.monotonic() < end, "the browser does not answer"
         tab.wait_for_timeout(200)
-    return False
 
 
 def saved(tab: Any, folder: Path, name: str) -> NDArray[np.bool_]:
@@ -209,7 +203,7 @@ def test_rectangle_lasso_brush_box_and_undo(folder: Path) -> None:
         corners = [(540.0, 300.0), (600, 290), (660, 330), (640, 400), (560, 390)]
         drag(tab, corners)
         wanted = headless(folder, name, "--lasso", "browser:" + ",".join(f"{v:g}" for c in corners for v in c))
-        assert (saved(tab, folder, name) != wanted).sum() <= 0.2 * wanted.sum()  # the mouse is not heard all the time
+        assert (saved(tab, folder, name) != wanted).sum() <= 0.1 * wanted.sum()  # the mouse is not heard all the time
         press(tab, "undo")
         press(tab, "undo")
         assert same(saved(tab, folder, name), start)
@@ -217,7 +211,7 @@ def test_rectangle_lasso_brush_box_and_undo(folder: Path) -> None:
         drag(tab, [(540.0 + 4 * k, 350.0) for k in range(20)])
         clicks = [word for k in range(20) for word in ("--click", f"browser:{540 + 4 * k},350,2%")]
         wanted = headless(folder, name, *clicks)
-        assert (saved(tab, folder, name) != wanted).sum() <= 0.25 * wanted.sum()
+        assert (saved(tab, folder, name) != wanted).sum() <= 0.15 * wanted.sum()
 
 
 @pytest.mark.slow

@@ -19,7 +19,15 @@ from mvgen.core.viewer.stage import SIZE, Stage
 if TYPE_CHECKING:
     from viser import ViserServer
 
-TOOLS = ("turn", "click", "brush", "lasso", "rectangle", "part")
+HOW = {  # what the mouse does with each tool
+    "turn": "the mouse moves the view",
+    "click": "click on a place",
+    "brush": "drag over places",
+    "lasso": "drag around what is meant",
+    "rectangle": "drag from corner to corner",
+    "part": "click on a part",
+}
+TOOLS = tuple(HOW)
 _ORANGE = (255, 115, 0)
 _MOST = 200_000  # places that are marked
 _FAR = 20 * SIZE  # radius of the sphere that feels the mouse where nothing else is
@@ -60,6 +68,7 @@ class Picker:
         with gui.add_folder("Select"):
             self.count = gui.add_markdown("")
             self.tool = gui.add_dropdown("tool", TOOLS, initial_value="turn", hint="turn moves the view")
+            self.how = gui.add_markdown(HOW["turn"])
             self.change = gui.add_dropdown("found", CHANGES, initial_value="add", hint="what becomes of what is found")
             self.radius = gui.add_slider("radius %", min=0.1, max=20, step=0.1, initial_value=2, hint="of the diagonal")
             self.through = gui.add_checkbox("through", initial_value=False, hint="take what is hidden, too")
@@ -128,6 +137,7 @@ class Picker:
         elif tool in ("brush", "lasso"):
             self.canvas = self.add_canvas()
             self.canvas.on_drag("left")(self.dragged)
+        self.how.content = HOW[tool]  # last: who reads it may use the tool
 
     def add_canvas(self) -> Any:
         """Something all around that cannot be seen: only nodes of the scene feel a mouse that is dragged."""
