@@ -376,7 +376,7 @@ def test_a_flat_wall_without_a_focal_length_is_explained(box: Box) -> None:
         (["-o", "out.png"], 2, "mesh cannot be written as .png"),
         (["-o", "out"], 2, "--as scene for a folder"),
         (["-o", "cloud.obj", "--as", "points"], 2, "points cannot be written as .obj"),
-        (["-o", "-"], 2, "add --format"),
+        (["-o", "-", "--format", "png"], 2, "mesh cannot be written as .png"),
         (["-o", "-", "--as", "scene"], 2, "a folder cannot go to standard output"),
         (["-o", "missing/out.glb"], 3, "its folder does not exist"),
         (["-o", "out.glb", "--save-cameras", "missing/t.json"], 3, "its folder does not exist"),
