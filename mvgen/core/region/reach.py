@@ -21,7 +21,11 @@ _LINKS = 12  # nearest neighbours that paths over points may take
 _WORKERS = 2
 _COARSE = 16  # cubes in a radius, where it is long
 _FINE = 3  # spacings in such a cube, at least
+_ENDS = 4  # points of cubes nearby from which others may be reached
 _MOST_STEPS = 1 << 14  # of distances along a surface
+_LONGEST, _LONGEST_OF_CUBES = 3.0, 2.0  # usual distances in a link, at most; chosen points are more even
+_FAR_WALK = 100  # spacings in a radius, from which on ways are those of cubes
+_WALK_CUBE, _WALK_CUBES = 2.5, 200  # spacings in such a cube, at least; cubes in a radius, at most
 _SAMPLE = 20_000  # points that tell the spacing
 
 
@@ -115,7 +119,7 @@ def along_surface(things: Things, start: NDArray[np.floating], radius: float) ->
     """[N]: within a distance of a point, measured along the surface from the place nearest to it.
 
     Of a mesh, along edges and across pairs of faces, so at most 8 % too long on even meshes; of other things, from
-    neighbour to neighbour.
+    neighbour to neighbour, or, over a hundred spacings and more, from cube to cube of a few points each.
     """
     if isinstance(things.shape, Mesh):
         points, faces, place = _welded(things.shape)
@@ -127,8 +131,12 @@ def along_surface(things: Things, start: NDArray[np.floating], radius: float) ->
     points = things.places.astype(np.float64)
     source = nearest(points, start)
     near = _near(points, source, radius)
-    near = near[walk(points[near])]
-    distance = _over_points(points[near], int(np.flatnonzero(near == source)[0]), radius)
+    start_at = int(np.searchsorted(near, source))
+    fine = spacing(points)
+    if radius > _FAR_WALK * fine:
+        distance = _over_cubes(points[near], start_at, radius, max(_WALK_CUBE * fine, radius / _WALK_CUBES))
+    else:
+        distance = _over_points(points[near], start_at, radius, _LONGEST)
     return _holding(len(points), near[distance <= radius])
 
 
@@ -137,15 +145,40 @@ def _near(points: NDArray[np.float64], source: int, radius: float) -> NDArray[np
     return np.flatnonzero(in_sphere(points, points[source], radius))
 
 
-def _over_points(points: NDArray[np.float64], source: int, radius: float) -> NDArray[np.float64]:
-    """[N]: how long the ways are from one of the points, over links to the nearest neighbours that are not far beyond
-    the usual spacing; infinite beyond a radius."""
+def _over_cubes(points: NDArray[np.float64], source: int, radius: float, side: float) -> NDArray[np.float64]:
+    """As `_over_points`, over one point of each cube; others have its distance, or, near the radius, are reached from
+    it or one nearby straight."""
+    cubes = in_cubes(points, side)
+    chosen = np.empty(len(cubes.names), np.int64)
+    chosen[cubes.of] = np.arange(len(points))
+    chosen[cubes.of[source]] = source
+    chosen_points = points[chosen]
+    slack = float(np.sqrt(3)) * cubes.side
+    distance = _over_points(chosen_points, int(cubes.of[source]), radius + slack, _LONGEST_OF_CUBES)
+    out = distance[cubes.of]
+    unsure = np.flatnonzero(np.abs(out - radius) <= slack)
+    if len(unsure):
+        count = min(_ENDS, len(chosen))
+        length, index = cKDTree(chosen_points).query(points[unsure], count, workers=_WORKERS)
+        ways_there = length.reshape(len(unsure), -1) + distance[index.reshape(len(unsure), -1)]
+        out[unsure] = ways_there.min(1)
+    return out
+
+
+def _over_points(points: NDArray[np.float64], source: int, radius: float, longest: float) -> NDArray[np.float64]:
+    """[N]: how long the ways are from one of the points, over links to the nearest neighbours that are at most
+    ``longest`` times as far as usual; infinite beyond a radius."""
+    order = walk(points)
+    points = points[order]
     count = min(_LINKS + 1, len(points))
     length, index = cKDTree(points).query(points, count, workers=_WORKERS)
     length, index = length.reshape(len(points), -1), index.reshape(len(points), -1)
     usual = float(np.median(length[:, min(4, count - 1)]))
-    out = np.empty(len(points))
-    ways(index, length, 3 * usual, source, radius, max(usual, radius / _MOST_STEPS, 1e-300), out)
+    found = np.empty(len(points))
+    start = int(np.flatnonzero(order == source)[0])
+    ways(index, length, longest * usual, start, radius, max(usual, radius / _MOST_STEPS, 1e-300), found)
+    out = np.empty_like(found)
+    out[order] = found
     return out
 
 

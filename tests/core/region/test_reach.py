@@ -105,6 +105,25 @@ def test_ways_do_not_jump_between_sheets():
     assert got[:900][away < 0.36].all()
 
 
+def test_long_ways_over_points_are_as_long_as_arcs():
+    points = on_sphere(60_000)
+    radius = 2.0
+    assert radius > reach._FAR_WALK * reach.spacing(points)
+    ball = things(PointCloud(points))
+    got = reach.along_surface(ball, points[7], radius)
+    angle = np.arccos(np.clip(points @ points[7], -1, 1))
+    assert not got[angle > 1.01 * radius].any() and got[angle < 0.95 * radius].all()
+
+
+def test_long_ways_do_not_jump_between_sheets():
+    flat = np.random.default_rng(0).random((60_000, 2))
+    sheets = np.concatenate([np.c_[flat, np.zeros(60_000)], np.c_[flat, np.full(60_000, 0.04)]])
+    got = reach.along_surface(things(PointCloud(sheets)), np.array([0.5, 0.5, 0.0]), 0.6)
+    away = np.linalg.norm(flat - 0.5, axis=1)
+    assert reach._FAR_WALK * reach.spacing(sheets) < 0.6
+    assert got[:60_000][away < 0.57].all() and not got[60_000:].any()
+
+
 def test_ways_stay_on_a_mesh_with_doubled_vertices():
     ball = sphere(3)
     soup = Mesh(ball.vertices[ball.faces].reshape(-1, 3), np.arange(ball.faces.size, dtype=np.int32).reshape(-1, 3))
