@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -10,6 +11,7 @@ import typer
 from mvgen.commands.job import Job, Report
 from mvgen.commands.options import BadValue, Format, Output, Settings, streamed
 from mvgen.commands.places import Spot, parse_spot, where_of
+from mvgen.commands.refine_page import check_page, refine_in_browser
 from mvgen.commands.settings import apply_settings
 from mvgen.core.errors import UsageError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mvgen.core.geometry import Mesh
     from mvgen.core.refine.photos import Picture
     from mvgen.core.refine.refine import RefineOptions
+    from mvgen.core.refine.session import Way
     from mvgen.core.refine.views import NormalView
 
 FORMATS = (".glb", ".ply", ".obj", ".stl", ".off")
@@ -98,6 +101,9 @@ def refine(
         typer.Option(min=0.0, max=1.0, metavar="SHARE", help="How far in a region it takes, in diagonals of the mesh."),
     ] = 0.03,
     preview: Annotated[str | None, typer.Option(metavar="PNG", help="A picture of the mesh before and after.")] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Paint regions in a browser, refine, compare, undo, save.")
+    ] = False,
     settings: Settings = None,
     format: Format = None,
 ) -> Report:
@@ -112,6 +118,7 @@ def refine(
       mvgen refine low.glb -o fine.glb --detail scan.ply
       mvgen refine statue.glb -o crisp.glb --sharpen 1
       mvgen refine statue.glb -o face.glb --region face.npz --falloff 0.05 --preview face.png
+      mvgen refine statue.glb -o crisp.glb --interactive
     """
     from mvgen.core.io.meshes import load_mesh, save_mesh
     from mvgen.core.refine import meshes
@@ -119,28 +126,42 @@ def refine(
 
     format = streamed(output, format, "glb")
     _check(job, output, format, normals, cameras, frame, detail, images, sharpen, preview)
+    if interactive:
+        check_page(output)
     options = apply_settings(RefineOptions(), settings or [])
     job.progress.stage("read")
     mesh = load_mesh(job.read(source, "mesh"), job.progress.warn)
-    strength = _strength(job, mesh, region or [], falloff)
+    strength = _strength(job, mesh, region or [], 0.0 if interactive else falloff)
+    amount = MILD if sharpen is None else sharpen
+    ways: dict[str, Way] = {}
     views = _views(job, mesh, normals, cameras, frame, detail)
     if views:
-        done = meshes.refine_by_views(mesh, views, strength, options, job.progress)
-        how = "normal maps" if normals is not None else "detail"
+        name = "normal maps" if normals is not None else "detail"
+        ways[name] = partial(meshes.refine_by_views, views=views, options=options)
     elif images is not None:
-        done = meshes.refine_by_photos(mesh, _pictures(job, images), strength, job.progress)
-        how = "photos"
+        ways["photos"] = partial(meshes.refine_by_photos, pictures=_pictures(job, images))
+
+    def write(result: Mesh) -> None:
+        job.progress.stage("write")
+        job.write(output, lambda draft: save_mesh(result, draft), format)
+        if preview is not None:
+            _preview(job, preview, mesh, result)
+
+    if interactive:
+        from mvgen.core.refine.session import Refinement
+        from mvgen.core.viewer.refining import Sources
+
+        begun = Refinement(mesh, (strength > 0) & bool(region), falloff)
+        most = max((part.strength for part in region or []), default=1.0)
+        how, done = refine_in_browser(job, source, begun, Sources(ways, amount, most), output, write)
     else:
-        amount = MILD if sharpen is None else sharpen
-        if sharpen is None:
+        if not ways and sharpen is None:
             job.progress.say(f"no --normals, --detail or --images: its own detail becomes stronger (--sharpen {MILD})")
-        done = meshes.sharpen(mesh, amount, strength, job.progress)
-        how = f"sharpen {amount:g}"
-    job.progress.stage("write")
-    job.write(output, lambda draft: save_mesh(done.mesh, draft), format)
-    if preview is not None:
-        _preview(job, preview, mesh, done.mesh)
-    return _report(output, how, mesh, done, options if views else None)
+        ways |= {} if ways else {f"sharpen {amount:g}": partial(meshes.sharpen, amount=amount)}
+        ((how, way),) = ways.items()
+        done = way(mesh, strength=strength, progress=job.progress)
+        write(done.mesh)
+    return _report(output, how, mesh, done, options if done.after is not None else None)
 
 
 def _check(

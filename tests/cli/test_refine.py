@@ -134,6 +134,7 @@ def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
         (("low.ply", "-o", "x.ply", "--normals", "plain", "--cameras", "cameras.json"), 3, "not a normal map"),
         (("low.ply", "-o", "x.ply", "--region", "sphere:9,9,9,1"), 1, "selects none"),
         (("low.ply", "-o", "x.ply", "--region", "top.npz=7"), 2, "strength"),
+        (("low.ply", "-o", "-", "--interactive"), 2, "--interactive writes a file"),
     ]
     for arguments, code, told in cases:
         out = run(folder, *arguments)
