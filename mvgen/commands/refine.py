@@ -149,11 +149,11 @@ def refine(
 
     if interactive:
         from mvgen.core.refine.session import Refinement
-        from mvgen.core.viewer.refining import Sources
+        from mvgen.core.viewer.refining import Choices
 
         begun = Refinement(mesh, (strength > 0) & bool(region), falloff)
         most = max((part.strength for part in region or []), default=1.0)
-        how, done = refine_in_browser(job, source, begun, Sources(ways, amount, most), output, write)
+        how, done = refine_in_browser(job, source, begun, Choices(ways, amount, most), output, write)
     else:
         if not ways and sharpen is None:
             job.progress.say(f"no --normals, --detail or --images: its own detail becomes stronger (--sharpen {MILD})")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mvgen.core.refine.meshes import Result
     from mvgen.core.refine.session import Refinement, State
     from mvgen.core.region.model import Region
-    from mvgen.core.viewer.refining import Sources
+    from mvgen.core.viewer.refining import Choices
 
 
 def check_page(output: str) -> None:
@@ -30,7 +30,7 @@ def check_page(output: str) -> None:
 
 
 def refine_in_browser(
-    job: Job, name: str, refinement: Refinement, sources: Sources, output: str, write: Callable[[Mesh], None]
+    job: Job, name: str, refinement: Refinement, choices: Choices, output: str, write: Callable[[Mesh], None]
 ) -> tuple[str, Result]:
     """What was saved last before Ctrl-C, which is the way out, and what it was refined by; without that it is an
     interruption. ``write`` writes a mesh."""
@@ -60,7 +60,7 @@ def refine_in_browser(
         if len(mesh.faces) > Limits().faces:
             job.progress.warn(f"{name}: thinned for the browser, to {Limits().faces:,} faces at most")
         keep = partial(_save_region, job, output)
-        add_refining(server, name, refinement, stage, sources, job.progress, save, keep)
+        add_refining(server, name, refinement, stage, choices, job.progress, save, keep)
         add_panel(server, [], stage, WHITE)
         set_view(server, stage)
         wait(job, server, saved)

@@ -73,7 +73,7 @@ class Picker:
             self.change = gui.add_dropdown("found", CHANGES, initial_value="add", hint="what becomes of what is found")
             self.radius = gui.add_slider("radius %", min=0.1, max=20, step=0.1, initial_value=2, hint="of the diagonal")
             self.through = gui.add_checkbox("through", initial_value=False, hint="take what is hidden, too")
-            self.marked = gui.add_checkbox("in orange", initial_value=True, hint="show what is selected")
+            self.marked: Any = gui.add_checkbox("in orange", initial_value=True, hint="show what is selected")
             self.tool.on_update(lambda _: self.bind())
             self.marked.on_update(lambda _: self.show_marks())
             for label, act in (

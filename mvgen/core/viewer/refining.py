@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 SHARPEN = "sharpen"
 _HOW = 'Choose a tool, paint where the mesh should be refined, and press "refine".'
-_GREEN = "green"
 
 
 @dataclass(frozen=True)
-class Sources:
+class Choices:
     """What the surface can be refined by, with names: ``ways``, and sharpening by an amount, which is ``amount`` at
     first. strength: at first, above 0 and at most 1."""
 
@@ -48,7 +47,7 @@ def add_refining(
     name: str,
     refinement: Refinement,
     stage: Stage,
-    sources: Sources,
+    choices: Choices,
     progress: Progress,
     save: Callable[[], str],
     save_region: Callable[[Region], str],
@@ -59,7 +58,7 @@ def add_refining(
     hears what is worth a line.
     """
     picker = add_tools(server, session_of(name, refinement.now.mesh, refinement.now.mask), stage)
-    panel = Refining(server, picker, refinement, Comparison(server, stage), sources, progress)
+    panel = Refining(server, picker, refinement, Comparison(server, stage), choices, progress)
     panel.build()
     picker.add_button("save", save, said=True, hint="the mesh as it is now")
     hint = "what is selected, for --region"
@@ -74,29 +73,29 @@ class Refining:
     picker: Picker
     refinement: Refinement
     comparison: Comparison
-    sources: Sources
+    choices: Choices
     progress: Progress
     work: Thread | None = field(default=None, repr=False)
 
     def build(self) -> None:
-        gui, sources = self.server.gui, self.sources
+        gui, choices = self.server.gui, self.choices
         with gui.add_folder("Refine"):
-            names = [*sources.ways, SHARPEN]
+            names = [*choices.ways, SHARPEN]
             self.source = gui.add_dropdown("by", names, initial_value=names[0], visible=len(names) > 1)
             self.amount = gui.add_slider(
-                "amount", min=-1.0, max=10.0, step=0.1, initial_value=sources.amount, hint="below 0: smoother"
+                "amount", min=-1.0, max=10.0, step=0.1, initial_value=choices.amount, hint="below 0: smoother"
             )
-            least, first = min(0.01, sources.strength), sources.strength
+            least, first = min(0.01, choices.strength), choices.strength
             self.strength = gui.add_slider(
                 "strength", min=least, max=1.0, step=0.01, initial_value=first, hint="how far of the way it goes"
             )
-            self.button = gui.add_button("refine", color=_GREEN)
-            self.bar = gui.add_progress_bar(0.0, visible=False)
+            self.button = gui.add_button("refine", color="green")
+            self.bar: Any = gui.add_progress_bar(0.0, visible=False)
             self.told = gui.add_markdown(_HOW)
             self.back = self.picker.add_button("undo refinement", self.undo)
         with gui.add_folder("Compare"):
             ends = ((0.0, "before"), (1.0, "after"))
-            self.slider = gui.add_slider(
+            self.slider: Any = gui.add_slider(
                 "shown", min=0.0, max=1.0, step=0.01, initial_value=1.0, marks=ends, hint="the last refinement"
             )
             self.coloured = gui.add_checkbox("colours", initial_value=False, visible=self.has_colours)
@@ -119,7 +118,7 @@ class Refining:
     def way(self) -> tuple[str, Way]:
         """What is chosen, and how it is called."""
         if self.source.value != SHARPEN:
-            return self.source.value, self.sources.ways[self.source.value]
+            return self.source.value, self.choices.ways[self.source.value]
         amount = float(self.amount.value)
         return f"{SHARPEN} {amount:g}", partial(sharpen, amount=amount)
 
