@@ -44,7 +44,8 @@ def refine_in_browser(
 
     mesh = refinement.now.mesh
     thing = Thing(name, mesh, up_of(mesh.metadata))
-    stage, saved = make_stage([thing]), list[tuple[str, State]]()
+    stage = make_stage([thing])
+    saved: list[tuple[str, State]] = []
 
     def save() -> str:
         if not refinement.steps:

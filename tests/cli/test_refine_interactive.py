@@ -27,10 +27,16 @@ PAINTED = [(480.0 + 8 * k, 440.0) for k in range(12)]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_mesh(ball(5, True), tmp_path / "ball.ply")
+    save_mesh(rough(ball(5, True)), tmp_path / "ball.ply")
     save_mesh(ball(6, True), tmp_path / "detail.ply")
     save_mesh(ball(3, False), tmp_path / "low.ply")
     return tmp_path
+
+
+def rough(mesh: Mesh) -> Mesh:
+    """With small waves, as detail that can become stronger."""
+    waves = np.sin(25 * mesh.vertices).prod(1, keepdims=True)
+    return Mesh(mesh.vertices * (1 + 0.01 * waves), mesh.faces)
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
