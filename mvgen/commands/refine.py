@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda")
 FORMATS = (".glb", ".ply", ".obj", ".stl", ".off")
-OF_MESHES = ("normals", "cameras", "frame", "detail", "sharpen", "falloff", "preview", "settings")  # not of splats
+OF_MESHES = {  # options that splats have no use for
+    *("normals", "cameras", "frame", "detail", "sharpen", "estimator", "normal_model", "prompt", "strength"),
+    *("falloff", "preview", "settings"),
+}
 STEPS, SPLAT_PIXELS = 500, 640  # of splats: iterations, and the longer side of the photos
+PROMPT, ANEW = "a normal map of a finely detailed sculpture", 0.4  # for diffusion models
 MILD = 0.5  # how much detail is added where nothing else is asked for
 PIXELS = 512  # of the views of a detailed mesh
 PHOTO_PIXELS = 2000  # the longer side of photos as they are seen
@@ -68,6 +72,10 @@ class Sources:
     detail: str | None
     images: str | None
     sharpen: float | None
+    estimator: str | None
+    normal_model: str | None
+    prompt: str | None
+    strength: float | None
 
 
 def refine(
@@ -108,6 +116,27 @@ def refine(
             show_default=f"{MILD} where nothing else is given and the file names no photos",
         ),
     ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="A network that tells depth from one picture (Depth Anything, DPT, ZoeDepth): of views of the mesh, "
+            "or of --images.",
+        ),
+    ] = None,
+    normal_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR", help="A diffusion model with a ControlNet, which draws normal maps of the mesh anew."
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What it should draw.", show_default=PROMPT)
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(min=0.03, max=1, metavar="X", help="How much it draws anew.", show_default=str(ANEW)),
+    ] = None,
     region: Annotated[
         list[Any] | None,
         typer.Option(
@@ -131,21 +160,23 @@ def refine(
 ) -> Report:
     """A mesh sharpened by normals, or splats by photos, everywhere or in regions.
 
-    The surface is turned, face by face, to the normals that --normals or --detail show, and its triangles become
-    smaller where these differ; or its vertices move to where --images agree about them. Without any of these, the
-    photos of the scene that the file names are taken, or its own detail is made stronger. Texture and colours are kept.
-    Splats are fitted on to --images.
+    The surface is turned, face by face, to the normals that --normals, --detail, --estimator or --normal-model show,
+    and its triangles become smaller where these differ; or its vertices move to where --images agree about them.
+    Without any of these, the photos of the scene that the file names are taken, or its own detail is made stronger.
+    Texture and colours are kept. Networks add short waves alone: the form stays the mesh's. Weights are not downloaded
+    here (mvgen models). Splats are fitted on to --images.
 
     Examples:
       mvgen refine scene.glb -o fine.glb
       mvgen refine coarse.glb -o fine.glb --normals normals/ --cameras transforms.json
       mvgen refine low.glb -o fine.glb --detail scan.ply
+      mvgen refine statue.glb -o crisp.glb --estimator depth-anything-small
       mvgen refine statue.glb -o face.glb --region face.npz --falloff 0.05 --preview face.png
       mvgen refine splats.ply -o fine.ply --images scene/ --region sphere:0,1,0,0.3
     """
     from mvgen.core.splats.files import holds_splats
 
-    sources = Sources(normals, cameras, frame, detail, images, sharpen)
+    sources = Sources(normals, cameras, frame, detail, images, sharpen, estimator, normal_model, prompt, strength)
     _check(job, output, format, sources, preview)
     path = job.read(source, "mesh, or file of splats")
     if holds_splats(path):
@@ -161,13 +192,16 @@ def _check(job: Job, output: str, format: str | None, sources: Sources, preview:
         job.check(preview)
         if Path(preview).suffix.lower() != ".png":
             raise UsageError(f"{preview}: a preview is a .png", "name it so")
-    given = [f"--{name}" for name in ("normals", "detail", "images", "sharpen") if getattr(sources, name) is not None]
-    if len(given) > 1:
+    names = ("normals", "detail", "estimator", "normal_model", "images", "sharpen")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(sources, name) is not None]
+    if len(given) > 1 and given != ["--estimator", "--images"]:
         raise UsageError(f"{given[0]} and {given[1]} both tell what the surface should be", "give one of them")
     if (sources.normals is None) != (sources.cameras is None):
         raise UsageError("--normals and --cameras belong together", "give both, or neither")
     if sources.frame != "auto" and sources.normals is None:
         raise UsageError(f"--frame {sources.frame} is of --normals", "leave it out")
+    if sources.normal_model is None and (sources.prompt is not None or sources.strength is not None):
+        raise UsageError("--prompt and --strength are of --normal-model", "give one, or leave them out")
 
 
 # ---------------------------------------------------------------- meshes
@@ -203,7 +237,8 @@ def _refine_mesh(
     views = _views(job, mesh, sources)
     if views:
         done = meshes.refine_by_views(mesh, views, strength, options, job.progress)
-        how = "normal maps" if sources.normals is not None else "detail"
+        names = {"normals": "normal maps", "detail": "detail", "estimator": "depth maps", "normal_model": "diffusion"}
+        how = next(name for option, name in names.items() if getattr(sources, option) is not None)
     elif sources.images is not None:
         done = meshes.refine_by_photos(mesh, _pictures(job, sources.images), strength, job.progress)
         how = "photos"
@@ -272,7 +307,52 @@ def _views(job: Job, mesh: Mesh, sources: Sources) -> list[NormalView]:
     if sources.detail is not None:
         fine = load_mesh(job.read(sources.detail, "mesh"), job.progress.warn)
         return views_of(fine, cameras_around(fine, PIXELS))
+    if sources.estimator is not None:
+        return _estimated(job, mesh, sources.estimator, sources.images)
+    if sources.normal_model is not None:
+        return _drawn(job, mesh, sources)
     return []
+
+
+def _estimated(job: Job, mesh: Mesh, estimator: str, images: str | None) -> list[NormalView]:
+    """By depth maps of pictures of the mesh, or of photos of it."""
+    from mvgen.core.models import find_weights
+    from mvgen.core.refine.estimator import depth_maps
+    from mvgen.core.refine.relative import views_by_depths
+    from mvgen.core.refine.views import cameras_around
+    from mvgen.core.render.pictures import over, picture
+    from mvgen.core.render.raycast import Caster
+
+    folder = find_weights(estimator)
+    if images is None:
+        cameras, caster = cameras_around(mesh, PIXELS), Caster(mesh)
+        pictures = [over(picture(caster.render(camera), "color", (0, 1)), (1, 1, 1)) for camera in cameras]
+    else:
+        photos = _photos(job, images)
+        cameras, pictures = [p.camera for p in photos], [p.picture for p in photos]
+    maps = depth_maps(pictures, folder, job.device, job.progress)
+    sized = [camera.resized(one.shape[1], one.shape[0]) for camera, one in zip(cameras, maps)]
+    views = views_by_depths(mesh, sized, maps)
+    if not views:
+        raise CannotError(
+            "no depth map agrees with the mesh", "give photos with --images, or another network with --estimator"
+        )
+    job.progress.say(f"{len(views)} of {len(maps)} depth maps agree with the mesh")
+    return views
+
+
+def _drawn(job: Job, mesh: Mesh, sources: Sources) -> list[NormalView]:
+    """By normal maps of the mesh that a diffusion model draws anew."""
+    from mvgen.core.refine.diffusion import Sharpener, Wish
+    from mvgen.core.refine.relative import own_normals, views_by_normals
+    from mvgen.core.refine.views import cameras_around
+
+    job.progress.stage("load")
+    sharpener = Sharpener(str(sources.normal_model), job.device)
+    cameras = cameras_around(mesh, sharpener.side)[:6]  # along the axes
+    own = own_normals(mesh, cameras)
+    wish = Wish(sources.prompt or PROMPT, sources.strength or ANEW, job.seed)
+    return views_by_normals(cameras, own, sharpener(own, wish, job.progress))
 
 
 def _pictures(job: Job, scene: str) -> list[Picture]:
@@ -353,7 +433,8 @@ def _refine_splats(
 
     other = next((name for name in job.order if name in OF_MESHES), None)
     if other is not None:
-        raise UsageError(f"--{'set' if other == 'settings' else other} is of meshes, and this holds splats")
+        named = "set" if other == "settings" else other.replace("_", "-")
+        raise UsageError(f"--{named} is of meshes, and this holds splats", "leave it out")
     steps = STEPS if iterations is None else iterations
     if steps < 1:
         raise UsageError(f"--iterations {steps}: is not at least 1", "leave it out")

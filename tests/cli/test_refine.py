@@ -18,6 +18,7 @@ from mvgen.core.region.files import save_region
 from mvgen.core.region.model import Region
 from mvgen.core.splats.files import load_splats, save_splats
 from mvgen.core.texture.atlas import unwrap
+from tests.core.refine import networks
 from tests.core.refine.made import ball, cameras, off
 from tests.core.splats.fit.ball import ball as balls
 from tests.core.splats.fit.ball import scene
@@ -183,6 +184,32 @@ class TestSplats:
 
 
 @pytest.mark.slow
+def test_a_network_s_depths(folder: Path) -> None:
+    networks.taught(folder / "depths", load_mesh(folder / "low.ply", print))
+    report, told = done(folder, "low.ply", "-o", "depth.ply", "--estimator", "depths", *QUICK)
+    assert report["how"] == "depth maps" and "DepthAnythingForDepthEstimation of depths, 14 pictures" in told
+    assert "of 14 depth maps agree with the mesh" in told
+    first = (folder / "depth.ply").read_bytes()
+    networks.depth_anything(folder / "chance")
+    out = run(folder, "low.ply", "-o", "x.ply", "--estimator", "chance")
+    assert out.returncode == 1 and b"no depth map agrees with the mesh" in out.stderr
+    done(folder, "low.ply", "-o", "depth.ply", "--estimator", "depths", *QUICK)
+    assert (folder / "depth.ply").read_bytes() == first
+
+
+@pytest.mark.slow
+def test_a_diffusion_model_s_normals(folder: Path) -> None:
+    model = str(networks.controlled(folder / "model"))
+    call = ("low.ply", "--normal-model", model, "--prompt", "scales", "--strength", "0.5", *QUICK)
+    report, told = done(folder, *call, "-o", "drawn.ply")
+    assert report["how"] == "diffusion" and "6 normal maps in a picture of 96 x 64, strength 0.5, 'scales'" in told
+    done(folder, *call, "-o", "again.ply")
+    done(folder, *call, "-o", "other.ply", "--seed", "1")
+    first, second, third = ((folder / f"{name}.ply").read_bytes() for name in ("drawn", "again", "other"))
+    assert first == second != third
+
+
+@pytest.mark.slow
 def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
     mirrored, far = folder / "mirrored", folder / "empty"
     for target, change in (
@@ -207,6 +234,13 @@ def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
         (("low.ply", "-o", "x.ply", "--normals", "plain", "--cameras", "cameras.json"), 3, "not a normal map"),
         (("low.ply", "-o", "x.ply", "--region", "sphere:9,9,9,1"), 1, "selects none"),
         (("low.ply", "-o", "x.ply", "--region", "top.npz=7"), 2, "strength"),
+        (("low.ply", "-o", "x.ply", "--estimator", "gone"), 3, "gone"),
+        (("low.ply", "-o", "x.ply", "--estimator", "depth-anything-small"), 4, "mvgen models pull depth-anything"),
+        (("low.ply", "-o", "x.ply", "--estimator", "normals"), 4, "normals"),
+        (("low.ply", "-o", "x.ply", "--estimator", "normals", "--detail", "high.ply"), 2, "give one"),
+        (("low.ply", "-o", "x.ply", "--normal-model", "normals"), 4, "neither a pipeline"),
+        (("low.ply", "-o", "x.ply", "--normal-model", "someone/something"), 4, "not on this machine"),
+        (("low.ply", "-o", "x.ply", "--prompt", "scales"), 2, "of --normal-model"),
         (("low.ply", "-o", "x.ply", "--iterations", "7"), 2, "--iterations is of splats"),
     ]
     for arguments, code, told in cases:
