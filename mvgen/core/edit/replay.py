@@ -182,6 +182,11 @@ def _mask(where: Where, points: NDArray[np.floating], kind: Kind, count: int) ->
     return mask
 
 
+def splats_mask(where: Where, splats: Splats) -> NDArray[np.bool_]:
+    """[N]: splats that a region selects. Raises CannotError where it selects none, InputError."""
+    return _mask(where, splats.means, "splats", len(splats))
+
+
 def mesh_mask(where: Where, vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.bool_]:
     """[V]: vertices that a region of vertices or of faces selects. Raises CannotError where it selects
     none, InputError."""
