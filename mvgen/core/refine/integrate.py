@@ -104,7 +104,7 @@ def edge_lengths(mesh: Mesh) -> NDArray[np.float64]:
     both = np.concatenate([start.reshape(-1), end.reshape(-1)])
     sums = np.bincount(both, np.tile(length, 2), len(mesh.vertices))
     number = np.bincount(both, minlength=len(mesh.vertices))
-    return np.where(number > 0, sums / np.maximum(number, 1), length.mean())
+    return np.where(sums > 0, sums / np.maximum(number, 1), length.mean())
 
 
 def _across(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.float64]:
