@@ -107,8 +107,9 @@ def slides(
     outer = (weight[:, None, None] * inward[:, :, None] * inward[:, None, :]).reshape(-1, 9)
     push = (contrast * (lost[h] - lost[t]))[:, None] * inward
     count = len(places)
-    system = sum(sums_at(end, outer, count) for end in (a, b)).reshape(-1, 3, 3)
-    force = sum(sums_at(end, push, count) for end in (a, b))
+    ends = np.concatenate([a, b])
+    system = sums_at(ends, np.concatenate([outer, outer]), count).reshape(-1, 3, 3)
+    force = sums_at(ends, np.concatenate([push, push]), count)
     trace = np.einsum("nii->n", system)
     held = np.where(trace > 0, STAY * trace, 1.0)
     moves = np.linalg.solve(system + held[:, None, None] * np.eye(3), force[..., None])[..., 0]
