@@ -112,7 +112,8 @@ def slides(
     force = sums_at(ends, np.concatenate([push, push]), count)
     trace = np.einsum("nii->n", system)
     held = np.where(trace > 0, STAY * trace, 1.0)
-    moves = np.linalg.solve(system + held[:, None, None] * np.eye(3), force[..., None])[..., 0]
+    system += held[:, None, None] * np.eye(3)
+    moves = np.asarray(np.linalg.solve(system, force[..., None])[..., 0], np.float64)
     moves *= np.minimum(1, STEP * _shortest(places, faces) / np.maximum(_length(moves), 1e-300))[:, None]
     moves[~surface.free] = 0
     return _careful(places, faces, moves)
