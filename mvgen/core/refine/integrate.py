@@ -94,7 +94,8 @@ def least_rotations(normals: NDArray[np.float64], wanted: NDArray[np.float64]) -
 def sums_at(index: NDArray[np.integer], rows: NDArray[np.floating], count: int) -> NDArray[np.float64]:
     """[count, C]: sums of rows [N, C] that have the same index."""
     flat = index.reshape(-1)
-    return np.stack([np.bincount(flat, column, count) for column in rows.T], axis=1)
+    # of nothing, bincount makes whole numbers
+    return np.stack([np.bincount(flat, column, count) for column in rows.T], axis=1).astype(np.float64, copy=False)
 
 
 def edge_lengths(mesh: Mesh) -> NDArray[np.float64]:

@@ -76,6 +76,7 @@ def test_long_waves_are_the_mesh_s_own_and_short_ones_the_map_s():
     assert not detailed(own, tilted(short))[:40].any() and detailed(own, tilted(short))[40:].any(2).all()
 
 
+@pytest.mark.slow
 def test_bumps_come_from_depth_maps_but_not_their_form():
     """The maps are squeezed, shifted, and bent besides."""
     eyes, start = cameras(8, 256), ball(4, False)
