@@ -74,29 +74,35 @@ def wait_for(tab: Any, holds: Callable[[NDArray[np.uint8]], bool], seconds: floa
 
 
 @contextmanager
-def command_page(
-    folder: Path, words: list[str], width: int, height: int
-) -> Iterator[tuple[Any, subprocess.Popen[str]]]:
-    """The page that a command opens in a folder, when something stands in the middle of it, and its process."""
+def served(folder: Path, words: list[str]) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
+    """A command that runs in a folder and serves a page: its process, the page's address, what it said before."""
     command = [sys.executable, "-m", "mvgen", *words]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    rows, columns = (slice(n // 2 - 10, n // 2 + 10) for n in (height, width))
     try:
+        lines: list[str] = []
         assert process.stderr is not None
-        lines = []
         for line in process.stderr:
             lines.append(line)
             if found := re.match(r"http://\S+", line):
-                with page(found[0], width, height) as tab:
-                    wait_for(tab, lambda p: bool((np.abs(p[rows, columns].astype(int) - 255) > 20).any()))
-                    tab.wait_for_timeout(500)
-                    yield tab, process
+                yield process, found[0], lines
                 break
         else:
             pytest.fail("".join(lines))
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def command_page(
+    folder: Path, words: list[str], width: int, height: int
+) -> Iterator[tuple[Any, subprocess.Popen[str]]]:
+    """The page that a command opens in a folder, when something stands in the middle of it, and its process."""
+    rows, columns = (slice(n // 2 - 10, n // 2 + 10) for n in (height, width))
+    with served(folder, words) as (process, url, _), page(url, width, height) as tab:
+        wait_for(tab, lambda p: bool((np.abs(p[rows, columns].astype(int) - 255) > 20).any()))
+        tab.wait_for_timeout(500)
+        yield tab, process
 
 
 def choose(tab: Any, label: str, value: str) -> None:
@@ -159,7 +165,7 @@ def told(tab: Any) -> str:
     return str(tab.get_by_text(" selected").first.inner_text())
 
 
-def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "the browser does not answer"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -33,7 +32,7 @@ from mvgen.core.splats.files import save_splats
 from mvgen.core.splats.model import Splats
 from mvgen.core.viewer.stage import FIELD_OF_VIEW, make_stage
 from mvgen.core.viewer.things import load_thing
-from tests.browser import needs_browser, page, wait_for
+from tests.browser import needs_browser, page, served, wait_for
 
 pytest.importorskip("viser")
 
@@ -76,27 +75,14 @@ class Viewer:
     def end(self) -> tuple[int, str]:
         """Ctrl-C: the exit code and standard output."""
         self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=20)
         return self.process.returncode, out
 
 
 @contextmanager
 def viewer(folder: Path, *arguments: str) -> Iterator[Viewer]:
-    command = [sys.executable, "-m", "mvgen", "view", *arguments, "--port", "0"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        lines: list[str] = []
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.match(r"http://\S+", line):
-                yield Viewer(process, found[0], lines)
-                break
-        else:
-            pytest.fail("".join(lines))
-    finally:
-        process.kill()
-        process.wait()
+    with served(folder, ["view", *arguments, "--port", "0"]) as (process, url, lines):
+        yield Viewer(process, url, lines)
 
 
 def refused(folder: Path, *arguments: str) -> tuple[int, str]:

@@ -100,7 +100,7 @@ def _along_creases(
     state = replace(state, carried=np.c_[state.carried, state.places])
     progress.stage("creases", CREASE_ROUNDS)
     for _ in range(CREASE_ROUNDS):
-        state, wanted = along_creases(state, views)
+        state, wanted = along_creases(state, views, state.carried[:, 1] > 0)
         places, faces, home = state.places, state.faces, state.carried[:, 5:]
         pull = outline_pull(places, faces, views, options.outline) if options.outline else None
         moving = state.carried[:, 1] > 0

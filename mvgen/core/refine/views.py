@@ -79,22 +79,36 @@ def wanted_normals(vertices: NDArray[np.float64], faces: NDArray[np.int32], view
     return Wanted(np.where(seen[:, None], mean, face_normals(vertices, faces)), seen, np.where(seen, spread, 0))
 
 
-def pixels_of(vertices: NDArray[np.float64], faces: NDArray[np.int32], views: Sequence[NormalView]) -> list[Pixels]:
-    """Of each view."""
+def pixels_of(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    views: Sequence[NormalView],
+    among: NDArray[np.bool_] | None = None,
+) -> list[Pixels]:
+    """Of each view; those of some faces [F] alone, where ``among`` is given."""
     normals = face_normals(vertices, faces)
-    return [_pixels(vertices, faces, normals, view) for view in views]
+    among = np.ones(len(faces), np.bool_) if among is None else among
+    return [_pixels(vertices, faces, normals, view, among) for view in views]
 
 
 def _pixels(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], normals: NDArray[np.float64], view: NormalView
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    normals: NDArray[np.float64],
+    view: NormalView,
+    among: NDArray[np.bool_],
 ) -> Pixels:
     face = drawn(vertices, faces, view.camera).reshape(-1)
-    wanted = view.normals.reshape(-1, 3)
-    place = np.flatnonzero((face >= 0) & wanted.any(1))
-    face, wanted = face[place], wanted[place]
+    place = np.flatnonzero(face >= 0)
+    place = place[among[face[place]]]
+    wanted = view.normals.reshape(-1, 3)[place]
+    known = wanted.any(1)
+    place, wanted = place[known], wanted[known]
+    face = face[place]
     rays = vertices[faces[face, 0]] - view.camera.centre
-    facing = -(wanted * rays).sum(1) / np.maximum(np.linalg.norm(rays, axis=1), 1e-300)
-    good = ((normals[face] * wanted).sum(1) > FACING) & (facing > FACING)
+    length = np.sqrt(np.einsum("ij,ij->i", rays, rays))
+    facing = -np.einsum("ij,ij->i", wanted, rays) / np.maximum(length, 1e-300)
+    good = (np.einsum("ij,ij->i", normals[face], wanted) > FACING) & (facing > FACING)
     row, column = np.divmod(place[good], view.camera.width)
     centres = np.stack([column, row], axis=1) + 0.5
     return Pixels(face[good], wanted[good].astype(np.float64), facing[good], centres)

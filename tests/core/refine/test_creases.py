@@ -54,7 +54,7 @@ def test_faces_no_longer_lie_across_creases(views):
     state = surface(turned_on_it())
     before = unrest(state, views)
     for _ in range(6):
-        state, wanted = along_creases(state, views)
+        state, wanted = along_creases(state, views, state.free)
     assert unrest(state, views) < 0.5 * before
     assert wanted.shape == state.faces.shape and np.allclose(np.linalg.norm(wanted, axis=1), 1)
     found = topology(Mesh(state.places, state.faces), welded=True)
@@ -65,7 +65,7 @@ def test_faces_no_longer_lie_across_creases(views):
 def test_what_is_not_free_stays(views):
     state = surface(turned_on_it())
     state = replace(state, free=state.places[:, 0] > 0)
-    after, _ = along_creases(state, views)
+    after, _ = along_creases(state, views, state.free)
     assert np.array_equal(after.places[~state.free], state.places[~state.free])
     assert (after.places != state.places).any()
 
