@@ -84,16 +84,14 @@ def test_another_option_repeats_only_what_depends_on_it(whole: Box, photos: Path
 @pytest.mark.slow
 def test_stages_one_by_one_give_the_same_as_all_at_once(whole: Box, photos: Path, box: Box) -> None:
     """Through folders that hold nothing but files for other tools."""
-    box.ok(photos, "-o", "scene", "--stop-after", "stereo", *QUICK)
-    names = {p.name for p in (box.folder / "scene").iterdir() if not p.name.startswith(".")}
+    box.ok(photos, "-o", "work", "--stop-after", "stereo", *QUICK)
+    names = {p.name for p in (box.folder / "work").iterdir() if not p.name.startswith(".")}
     assert names == {"images", "sparse", "transforms.json", "scene.json", "depth"}
-    box.ok("scene", "--from", "fusion", "-o", "points.ply", "--stop-after", "fusion", *QUICK)
+    box.ok("work", "--from", "fusion", "-o", "points.ply", "--stop-after", "fusion", *QUICK)
     expected = load_points(whole.folder / "work" / "points.ply")
     np.testing.assert_array_equal(load_points(box.folder / "points.ply").points, expected.points)
-    box.ok("scene", "--from", "fusion", "-o", "scene.glb", *QUICK)
-    one, two = (load_mesh(b.folder / "scene.glb") for b in (box, whole))
-    assert np.array_equal(one.vertices, two.vertices) and np.array_equal(one.texture, two.texture)
-    assert one.metadata == two.metadata | {"scene": "scene"}
+    box.ok("work", "--from", "fusion", "-o", "scene.glb", *QUICK)
+    assert (box.folder / "scene.glb").read_bytes() == (whole.folder / "scene.glb").read_bytes()
 
 
 def test_the_mesh_names_its_scene_and_is_refined_by_its_photos(whole: Box) -> None:
