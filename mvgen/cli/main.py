@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = _run(call)
     except BaseException as error:
         code = _fail(error, call)
-    sys.exit(_flushed(code))
+    _leave(_flushed(code))
 
 
 def _run(call: Call) -> int:
@@ -81,6 +81,15 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         return _reader_gone()
     return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process; at once where a page was served, as what it still computes would be waited for."""
+    if sys.modules.get("viser"):
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _reader_gone() -> int:

@@ -156,6 +156,15 @@ def test_without_viser_the_way_to_it_is_told(tmp_path: Path) -> None:
     assert done.returncode == 1 and 'hint: pip install "mvgen[demo]"' in done.stderr
 
 
+def test_what_a_page_still_computes_is_not_waited_for() -> None:
+    script = (
+        "import threading, concurrent.futures, viser; from mvgen.cli.main import main; "
+        "concurrent.futures.ThreadPoolExecutor(1).submit(threading.Event().wait); main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("mvgen ")
+
+
 class TestInABrowser:
     pytestmark = needs_browser
 
