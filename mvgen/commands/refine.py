@@ -184,7 +184,7 @@ def _strength(job: Job, mesh: Mesh, parts: list[Part], falloff: float) -> NDArra
 
     out = np.zeros(len(mesh.vertices)) if parts else np.ones(len(mesh.vertices))
     for part in parts:
-        mask = mesh_mask(where_of(job, part.where), mesh.vertices, mesh.faces)
+        mask = mesh_mask(where_of(job, part.where), mesh, job.progress.warn)
         out = np.maximum(out, strengths(mesh.vertices, mask, falloff * mesh.diagonal, part.strength))
     return out
 
