@@ -303,7 +303,9 @@ def _write(job: Job, things: Things, found: Region, output: str, kind: str, form
     if append and Path(output).exists():
         before = load_all_on(things, Path(output))
         regions = [one for one in before if one.name != found.name] + regions
-    job.write(output, lambda draft: save_region(regions, draft, things.told), kind.lstrip(".") if output == "-" else format)
+    job.write(
+        output, lambda draft: save_region(regions, draft, things.told), kind.lstrip(".") if output == "-" else format
+    )
 
 
 def _write_preview(job: Job, preview: str, things: Things, chosen: Mask) -> None:

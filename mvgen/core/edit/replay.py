@@ -31,9 +31,9 @@ from mvgen.core.edit.recipe import (
     reference,
 )  # fmt: skip
 from mvgen.core.errors import CannotError, InputError, UsageError
-from mvgen.core.progress import Progress
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.companions import Warn, ignore
+from mvgen.core.progress import Progress
 from mvgen.core.region.carry import load_on
 from mvgen.core.region.files import load_region
 from mvgen.core.region.things import Things

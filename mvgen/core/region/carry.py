@@ -125,7 +125,7 @@ def _turn(source: str, target: str) -> NDArray[np.float64]:
     return axes(cast(Frame, target)).T @ axes(cast(Frame, source))
 
 
-def _match(places: NDArray[np.float64], points: NDArray[np.floating], turn: NDArray[np.float64]) -> Match:
+def _match(places: NDArray[np.floating], points: NDArray[np.floating], turn: NDArray[np.float64]) -> Match:
     turned = points.astype(np.float64) @ turn.T
     order = walk(turned)
     distance, nearest = np.empty(len(turned)), np.empty(len(turned), np.int64)
