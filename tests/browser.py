@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from mvgen.core.viewer.pick import HOW
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = [
@@ -65,3 +71,96 @@ def wait_for(tab: Any, holds: Callable[[NDArray[np.uint8]], bool], seconds: floa
             return seen
         tab.wait_for_timeout(200)
     pytest.fail(f"the page does not show it within {seconds} seconds")
+
+
+@contextmanager
+def command_page(
+    folder: Path, words: list[str], width: int, height: int
+) -> Iterator[tuple[Any, subprocess.Popen[str]]]:
+    """The page that a command opens in a folder, when something stands in the middle of it, and its process."""
+    command = [sys.executable, "-m", "mvgen", *words]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rows, columns = (slice(n // 2 - 10, n // 2 + 10) for n in (height, width))
+    try:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.match(r"http://\S+", line):
+                with page(found[0], width, height) as tab:
+                    wait_for(tab, lambda p: bool((np.abs(p[rows, columns].astype(int) - 255) > 20).any()))
+                    tab.wait_for_timeout(500)
+                    yield tab, process
+                break
+        else:
+            pytest.fail("".join(lines))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def choose(tab: Any, label: str, value: str) -> None:
+    tab.get_by_label(label, exact=True).first.click()
+    tab.get_by_role("option", name=value, exact=True).click()
+    if label == "tool":
+        tab.get_by_text(HOW[value]).first.wait_for()
+    tab.wait_for_timeout(500)
+
+
+def press(tab: Any, label: str) -> None:
+    tab.get_by_role("button", name=label, exact=True).click()
+    tab.wait_for_timeout(500)
+
+
+def click(tab: Any, x: float, y: float) -> None:
+    """As a hand does: the mouse comes, stays, and is pressed for a moment."""
+
+    def act() -> None:
+        approach(tab, x, y)
+        tab.mouse.click(x, y, delay=200)
+
+    until_told(tab, act)
+
+
+def drag(tab: Any, path: list[tuple[float, float]]) -> None:
+    def act() -> None:
+        approach(tab, *path[0])
+        tab.mouse.down()
+        for place in path[1:]:
+            tab.mouse.move(*place)
+            heard(tab)
+        tab.mouse.up()
+
+    until_told(tab, act)
+
+
+def approach(tab: Any, x: float, y: float) -> None:
+    for place in (x - 5, x):
+        tab.mouse.move(place, y)
+        tab.wait_for_timeout(150)
+        heard(tab)
+
+
+def heard(tab: Any) -> None:
+    """Wait until the page knows where the mouse is: a browser tells it once for each picture that it draws."""
+    tab.wait_for_timeout(150)
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def until_told(tab: Any, act: Callable[[], None]) -> None:
+    """Act, and wait until the panel tells of it."""
+    before = told(tab)
+    act()
+    wait_until(tab, lambda: told(tab) != before)
+
+
+def told(tab: Any) -> str:
+    """How much the panel says is selected."""
+    return str(tab.get_by_text(" selected").first.inner_text())
+
+
+def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "the browser does not answer"
+        tab.wait_for_timeout(200)

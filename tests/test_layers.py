@@ -31,7 +31,9 @@ SHARED_BY_COMMANDS = {
     "mvgen.commands",
     "mvgen.commands.job",
     "mvgen.commands.options",
+    "mvgen.commands.pages",
     "mvgen.commands.places",
+    "mvgen.commands.refine_page",
     "mvgen.commands.settings",
 }
 

@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "reconstruct": "Photos to a textured mesh, points, splats, or a posed scene",
     "generate": "A picture to a textured mesh",
     "splat": "Gaussian splats fitted to posed photos",
-    "refine": "A mesh sharpened by normals, everywhere or in regions",
+    "refine": "A mesh sharpened by normals, or splats by photos, everywhere or in regions",
     "edit": "Parts of splats or a mesh moved, dragged, removed, added, fitted again",
     "select-region": "Some vertices, points, splats or cells, for commands that change only these",
     "render": "Pictures or a video of a mesh, points or splats",

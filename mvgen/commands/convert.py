@@ -321,9 +321,12 @@ def _is_identity(moved: Similarity) -> bool:
 
 
 def _move_record(metadata: dict[str, Any], moved: Similarity) -> None:
-    """Keep true what a result says of its cameras' world."""
+    """Keep true what a result says of its cameras' world, and of the scene that it was in."""
     import numpy as np
 
+    from mvgen.core.io.origin import SCENE
+
+    metadata.pop(SCENE, None)
     before = metadata.get("result_from_cameras")
     if before is not None and np.shape(before) == (4, 4):
         metadata["result_from_cameras"] = (moved.matrix() @ np.array(before, np.float64)).tolist()
@@ -413,12 +416,14 @@ def _moved_splats(splats: Splats, change: _Change) -> Splats:
     """Splats after a change, and the units that their file states made true."""
     from dataclasses import replace
 
+    from mvgen.core.io.origin import noted
     from mvgen.core.splats.seen import up_name
 
     units = splats.metadata.get("units")
     moved = change.similarity(units, up_name(splats))
     if not _is_identity(moved):
         splats = splats.moved(moved)
+        splats = replace(splats, metadata=noted(splats.metadata, None, "-"))
     now = change.to_units or change.from_units or units
     return splats if now == units else replace(splats, metadata={**splats.metadata, "units": now})
 

@@ -377,7 +377,7 @@ def _edit_splats(job: Job, path: Path, output: str, format: str | None, recipe: 
     done = edited(begun(before), recipe, _place(job))
     for text in not_kept(done.splats, kind):
         job.progress.warn(f"{output}: {text}")
-    _write(job, output, lambda draft: save_splats(done.splats, draft, kind), format, recipe)
+    _write(job, output, lambda draft: save_splats(_changed(done.splats, output), draft, kind), format, recipe)
     return _told(output, len(before), done, recipe)
 
 
@@ -405,11 +405,18 @@ def _edit_mesh(job: Job, path: Path, output: str, format: str | None, recipe: Re
     done = edited_mesh(begun(load_mesh(path, job.progress.warn)), recipe, _place(job))
     for text in not_kept(done.mesh, suffix):
         job.progress.warn(f"{output}: {text}")
-    _write(job, output, lambda draft: save_mesh(done.mesh, draft, None), format, recipe)
+    _write(job, output, lambda draft: save_mesh(_changed(done.mesh, output), draft, None), format, recipe)
     count, changed = len(done.mesh.vertices), int(done.touched.sum())
     data: dict[str, Any] = {"kind": "mesh", "vertices": count, "faces": len(done.mesh.faces), "changed": changed}
     line = f"{output}: {count:,} vertices, {changed:,} changed"
     return Report(data | {"bounds": done.mesh.bounds, "recipe": _plain(recipe)}, (line,))
+
+
+def _changed(shape: Any, output: str) -> Any:
+    """Splats or a mesh without the scene that their metadata name: its photos show what was before."""
+    from mvgen.core.io.origin import noted
+
+    return replace(shape, metadata=noted(shape.metadata, None, output))
 
 
 def _write(job: Job, output: str, save: Callable[[Path], object], format: str | None, recipe: Recipe) -> None:

@@ -261,13 +261,15 @@ def reconstruct(
         if undecided:
             source, how = _decided(source, how, weights, add_to or scale_by)
         result = run(source, how, _first(start_from), last)
+        kept = Path(checkpoint) if checkpoint else source.scene
         if kind == "splats":
             fitted = _fit(how)
             written = written_format(f".{format.lstrip('.')}" if format else output)
-            job.write(output, lambda draft: save_splats(fitted[0], draft, written), format)
+            splats = _from_scene(fitted[0], kept, output)
+            job.write(output, lambda draft: save_splats(splats, draft, written), format)
         else:
             fitted = None
-            _write(job, result, how, output, kind, last, format)
+            _write(job, result, how, output, kind, last, format, kept)
         if save_cameras is not None:
             _write_cameras(job, result, save_cameras)
         if previews is not None:
@@ -562,8 +564,16 @@ def _scene_folder(job: Job, images: list[str], start_from: str | None) -> Path:
 
 
 def _write(
-    job: Job, result: Reconstruction, run: Run, output: str, kind: Kind, last: Stage, format: str | None
+    job: Job,
+    result: Reconstruction,
+    run: Run,
+    output: str,
+    kind: Kind,
+    last: Stage,
+    format: str | None,
+    kept: Path | None,
 ) -> None:
+    """kept: the scene folder that stays, where there is one."""
     from mvgen.core.io.meshes import save_mesh, save_points
     from mvgen.core.workspace import publish
 
@@ -576,9 +586,17 @@ def _write(
         else:
             job.write_folder(output, lambda draft: publish(run.workspace.folder, draft))
     elif mesh is not None:
-        job.write(output, lambda draft: save_mesh(mesh, draft), format)
+        named = _from_scene(mesh, kept, output)
+        job.write(output, lambda draft: save_mesh(named, draft), format)
     elif points is not None:
         job.write(output, lambda draft: save_points(points, draft), format)
+
+
+def _from_scene(shape: Any, scene: Path | None, output: str) -> Any:
+    """A mesh or splats whose metadata name their scene folder."""
+    from mvgen.core.io.origin import noted
+
+    return replace(shape, metadata=noted(shape.metadata, scene, output))
 
 
 def _publish_pictures(run: Run, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from mvgen.commands.job import Job, Report
 from mvgen.commands.options import WHITE, Format, Output
+from mvgen.commands.pages import wait
 from mvgen.core.errors import CannotError, UsageError
 from mvgen.core.region import language
 
@@ -213,7 +213,7 @@ def _in_browser(job: Job, things: Things, start: Mask, write: Callable[[Mask], s
     from mvgen.core.region.session import Session
     from mvgen.core.viewer.panel import add_panel, set_view
     from mvgen.core.viewer.pick import add_tools
-    from mvgen.core.viewer.serve import serving, url_of
+    from mvgen.core.viewer.serve import serving
     from mvgen.core.viewer.show import show
     from mvgen.core.viewer.stage import make_stage
     from mvgen.core.viewer.thin import Limits, thinned
@@ -233,17 +233,10 @@ def _in_browser(job: Job, things: Things, start: Mask, write: Callable[[Mask], s
         job.progress.stage("show")
         small = thinned(thing, Limits(), np.random.default_rng(job.seed), job.progress.warn)
         shown = show(server, small, stage, 0, job.progress)
-        add_tools(server, session, stage, save)
+        add_tools(server, session, stage).add_button("save", save, said=True)
         add_panel(server, [shown], stage, WHITE)
         set_view(server, stage)
-        job.progress.close()
-        job.progress.say(f"{url_of(server)}  (Ctrl-C ends)")
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            if not saved:
-                raise
+        wait(job, server, saved)
     return saved[-1]
 
 

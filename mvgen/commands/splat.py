@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -95,6 +95,7 @@ def splat(
       mvgen splat scene/ -o scene.ply
       mvgen splat colmap/ -o scene.spz --splats 500k --iterations 15k --size 1600 --device cuda
     """
+    from mvgen.core.io.origin import noted
     from mvgen.core.render.splats import usable_device
     from mvgen.core.splats.files import WRITE_FORMATS, save_splats, written_format
     from mvgen.core.splats.fit.fit import fit_splats, quality
@@ -124,6 +125,8 @@ def splat(
     found = fit_splats(fit, cloud, job.progress, None if checkpoint is None else Path(checkpoint))
     job.progress.stage("compare", len(seen) + len(held))
     scores = tuple(quality(found, part, background, device) for part in (seen, held))
+    folder = Path(scene) if images is None and Path(scene).is_dir() else None
+    found = replace(found, metadata=noted(found.metadata, folder, output))
     job.write(output, lambda draft: save_splats(found, draft, kind), format)
     return _report(output, len(found), options, *scores)
 

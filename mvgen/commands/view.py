@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ import typer
 
 from mvgen.commands.job import Job, Report
 from mvgen.commands.options import WHITE, Colour, parse_colour
+from mvgen.commands.pages import wait
 from mvgen.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ def view(
             add_recorder(server, stage, lambda orbits: _save(job, record, orbits, saved))
         add_panel(server, shown, stage, background or WHITE)
         set_view(server, stage)
-        job.progress.close()
         url = url_of(server)
-        job.progress.say(f"{url}  (Ctrl-C ends)")
-        _wait(needed=saved if record is not None else None)
+        wait(job, server, saved if record is not None else None)
     files = [{"path": thing.name, "kind": thing.kind, **thing.counts} for thing in things]
     if record is None:
         return Report({"url": url, "files": files})
@@ -128,13 +126,3 @@ def _things(job: Job, inputs: list[str], record: bool) -> list[Thing]:
             frame = thing.content.frame
         out.append(thinned(thing, Limits(), np.random.default_rng(job.seed), job.progress.warn))
     return out
-
-
-def _wait(needed: Sequence[int] | None) -> None:
-    """Until the person ends it, which is the way out and no failure, unless what is needed has not been saved."""
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        if needed is not None and not needed:
-            raise

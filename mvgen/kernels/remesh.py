@@ -76,6 +76,19 @@ def remesh(surface: Surface, short: float, long: float, turn: float, most: int) 
     return work.finished(len(surface.faces), len(surface.places))
 
 
+def flip(surface: Surface, gain: NDArray[np.float64], least: float, turn: float) -> Surface:
+    """Edges flipped whose half-edges gain [3 F] at least so much, the best first, each face once.
+
+    turn: degrees by which a face may turn. Vertices and what they carry stay as they are.
+    """
+    twins = twins_of(surface.faces)
+    candidates = np.flatnonzero((gain > least) & (np.arange(len(twins)) < twins))
+    order = candidates[np.argsort(-gain[candidates], kind="stable")].astype(np.int32)
+    work = _Work.begin(surface, twins, 0)
+    work.run(_flip_best, order, float(np.cos(np.radians(turn))))
+    return work.finished(len(surface.faces), len(surface.places))
+
+
 def _lengths(surface: Surface, twins: NDArray[np.int32]) -> NDArray[np.float64]:
     """[3 F]: of an edge's first half-edge, its length over the wanted one; infinite where it is not to be changed."""
     start, end = surface.faces, np.roll(surface.faces, -1, axis=1)
@@ -325,9 +338,7 @@ def _split(places, carried, free, corners, twins, outgoing, h, t, m, f):
 def _flip_all(places, carried, free, faces, twins, outgoing, limit):
     """Edges whose flip brings the faces at its four vertices nearer to six each."""
     corners = faces.reshape(-1)
-    valence = np.zeros(len(places), np.int32)
-    for i in range(len(corners)):
-        valence[corners[i]] += 1
+    valence = _valences(corners, len(places))
     fan = np.empty(MOST_AROUND, np.int32)
     sides = np.empty((4, 3))
     for h in range(len(corners)):
@@ -335,19 +346,53 @@ def _flip_all(places, carried, free, faces, twins, outgoing, limit):
         if t < h:
             continue
         a, b, c, d = corners[h], corners[t], corners[_previous(h)], corners[_previous(t)]
-        if not (free[a] and free[b]) or c == d or valence[a] < 4 or valence[b] < 4:
-            continue
         before = (valence[a] - 6) ** 2 + (valence[b] - 6) ** 2 + (valence[c] - 6) ** 2 + (valence[d] - 6) ** 2
         after = (valence[a] - 7) ** 2 + (valence[b] - 7) ** 2 + (valence[c] - 5) ** 2 + (valence[d] - 5) ** 2
-        if after >= before or not _flat(places, a, b, c, d, sides, limit):
+        if after < before:
+            _try_flip(places, free, corners, twins, outgoing, h, valence, sides, limit, fan)
+
+
+@strict_kernel
+def _flip_best(places, carried, free, faces, twins, outgoing, order, limit):
+    """Edges in this order, each face once."""
+    corners = faces.reshape(-1)
+    valence = _valences(corners, len(places))
+    changed = np.zeros(len(faces), np.bool_)
+    fan = np.empty(MOST_AROUND, np.int32)
+    sides = np.empty((4, 3))
+    for n in range(len(order)):
+        h = order[n]
+        f, g = h // 3, twins[h] // 3
+        if changed[f] or changed[g]:
             continue
-        if _joined(corners, twins, _previous(h), d, fan):
-            continue
-        _flip(corners, twins, outgoing, h, t)
-        valence[a] -= 1
-        valence[b] -= 1
-        valence[c] += 1
-        valence[d] += 1
+        if _try_flip(places, free, corners, twins, outgoing, h, valence, sides, limit, fan):
+            changed[f], changed[g] = True, True
+
+
+@inner_kernel
+def _valences(corners, count):
+    """Faces at each vertex."""
+    valence = np.zeros(count, np.int32)
+    for i in range(len(corners)):
+        valence[corners[i]] += 1
+    return valence
+
+
+@inner_kernel
+def _try_flip(places, free, corners, twins, outgoing, h, valence, sides, limit, fan):
+    """Whether the edge of h can be flipped, which then is done."""
+    t = twins[h]
+    a, b, c, d = corners[h], corners[t], corners[_previous(h)], corners[_previous(t)]
+    if not (free[a] and free[b]) or c == d or valence[a] < 4 or valence[b] < 4:
+        return False
+    if not _flat(places, a, b, c, d, sides, limit) or _joined(corners, twins, _previous(h), d, fan):
+        return False
+    _flip(corners, twins, outgoing, h, t)
+    valence[a] -= 1
+    valence[b] -= 1
+    valence[c] += 1
+    valence[d] += 1
+    return True
 
 
 @inner_kernel

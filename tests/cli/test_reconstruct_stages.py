@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,7 +91,29 @@ def test_stages_one_by_one_give_the_same_as_all_at_once(whole: Box, photos: Path
     expected = load_points(whole.folder / "work" / "points.ply")
     np.testing.assert_array_equal(load_points(box.folder / "points.ply").points, expected.points)
     box.ok("scene", "--from", "fusion", "-o", "scene.glb", *QUICK)
-    assert (box.folder / "scene.glb").read_bytes() == (whole.folder / "scene.glb").read_bytes()
+    one, two = (load_mesh(b.folder / "scene.glb") for b in (box, whole))
+    assert np.array_equal(one.vertices, two.vertices) and np.array_equal(one.texture, two.texture)
+    assert one.metadata == two.metadata | {"scene": "scene"}
+
+
+def test_the_mesh_names_its_scene_and_is_refined_by_its_photos(whole: Box) -> None:
+    assert load_mesh(whole.folder / "scene.glb").metadata["scene"] == "work"
+
+    def refine(*arguments: str) -> tuple[dict, str]:
+        command = [sys.executable, "-m", "mvgen", "refine", *arguments, "--json"]
+        ran = subprocess.run(command, cwd=whole.folder, capture_output=True)
+        assert ran.returncode == 0, ran.stderr.decode()
+        return json.loads(ran.stdout), ran.stderr.decode()
+
+    report, told = refine("scene.glb", "-o", "fine.glb")
+    assert report["how"] == "photos of work" and report["known"] > 0.1 and "the photos of work" in told
+    assert load_mesh(whole.folder / "fine.glb").metadata["scene"] == "work"
+    (whole.folder / "away").mkdir()
+    shutil.copy(whole.folder / "scene.glb", whole.folder / "away" / "scene.glb")
+    (whole.folder / "work").rename(whole.folder / "gone")
+    report, told = refine("scene.glb", "-o", "away/fine.glb")
+    (whole.folder / "gone").rename(whole.folder / "work")
+    assert report["how"] == "sharpen 0.5" and "names a scene work that is not there" in told and "--sharpen 0.5" in told
 
 
 def test_depth_maps_of_another_tool(whole: Box, box: Box) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import load_mesh, save_mesh
 from mvgen.core.region.files import save_region
 from mvgen.core.region.model import Region
+from mvgen.core.splats.files import load_splats, save_splats
 from mvgen.core.texture.atlas import unwrap
+from tests.core.refine import networks
 from tests.core.refine.made import ball, cameras, off
+from tests.core.splats.fit.ball import ball as balls
+from tests.core.splats.fit.ball import scene
 
 MAPS = ("--normals", "normals", "--cameras", "cameras.json")
 QUICK = ("--set", "iterations=6", "--set", "pixels=4", "--set", "reach=1")
@@ -109,6 +114,101 @@ def test_texture_is_baked_again(folder: Path) -> None:
     assert after.texture is not None and after.texture.std() > 30
 
 
+def test_the_photos_that_the_file_names_come_before_sharpening(folder: Path) -> None:
+    low = load_mesh(folder / "low.ply", print)
+    names = [f"view_{k:03d}.png" for k in range(6)]
+    (folder / "scene" / "images").mkdir(parents=True)
+    (folder / "scene" / "cameras.json").write_bytes((folder / "cameras.json").read_bytes())
+    command = ["render", "skin.glb", "-o", "scene/images/", "--cameras", "cameras.json", "--background", "black", "-q"]
+    subprocess.run([sys.executable, "-m", "mvgen", *command], cwd=folder, check=True)
+    for about, how, told in (
+        ({"scene": "scene", "photos": names}, "photos of scene", "the photos of scene"),
+        ({"scene": "scene", "photos": ["other.png"]}, "sharpen 0.5", "none of the photos"),
+        ({"scene": "normals"}, "sharpen 0.5", "no cameras"),
+        ({"scene": "../../etc"}, "sharpen 0.5", "neither below its folder nor beside it"),
+        ({}, "sharpen 0.5", "names no photos"),
+    ):
+        save_mesh(replace(low, metadata=about), folder / "told.ply")
+        report, said = done(folder, "told.ply", "-o", "auto.ply")
+        assert report["how"] == how and told in said, said
+    save_mesh(replace(low, metadata={"scene": "scene"}), folder / "told.ply")
+    assert done(folder, "told.ply", "-o", "auto.ply", "--sharpen", "1")[0]["how"] == "sharpen 1"
+
+
+@pytest.fixture(scope="module")
+def posed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ball of splats off its photos, and these."""
+    out = tmp_path_factory.mktemp("splats")
+    scene(out / "scene")
+    right = balls()
+    pale = replace(right, harmonics=right.harmonics * np.float32(0.5), metadata={"scene_frame": "rub"})
+    save_splats(pale, out / "pale.ply")
+    save_splats(replace(pale, metadata={"scene_frame": "rub", "scene": "scene"}), out / "told.ply")
+    return out
+
+
+class TestSplats:
+    def test_they_come_nearer_to_the_photos(self, posed: Path) -> None:
+        region = ("--region", "sphere:0,-1,0,0.9", "--region", "sphere:0,1,0,0.5")
+        report, _ = done(posed, "pale.ply", "-o", "fine.ply", "--images", "scene", "--iterations", "60", *region)
+        before, after = load_splats(posed / "pale.ply"), load_splats(posed / "fine.ply")
+        inside = (np.linalg.norm(before.means - np.float32([0, -1, 0]), axis=1) <= 0.9) | (
+            np.linalg.norm(before.means - np.float32([0, 1, 0]), axis=1) <= 0.5
+        )
+        for name in ("means", "quaternions", "log_scales", "logits", "harmonics"):
+            same = getattr(before, name) == getattr(after, name)
+            assert same[~inside].all(), name
+        assert report["psnr"] > report["psnr_before"] + 0.1 and report["fitted"] == inside.sum() > 20
+        again = run(posed, "-", "-o", "-", "--images", "scene", "--iterations", "60", *region,
+                    stdin=(posed / "pale.ply").read_bytes())  # fmt: skip
+        assert again.stdout == (posed / "fine.ply").read_bytes()
+
+    def test_the_scene_that_the_file_names_is_taken(self, posed: Path) -> None:
+        report, told = done(posed, "told.ply", "-o", "auto.ply", "--iterations", "5")
+        assert report["how"] == "photos of scene" and "names the photos of scene" in told
+
+    def test_what_is_of_meshes_is_refused(self, posed: Path) -> None:
+        for arguments, code, told in (
+            (("pale.ply", "-o", "x.ply"), 2, "names none"),
+            (("told.ply", "-o", "x.ply", "--sharpen", "1"), 2, "--sharpen is of meshes"),
+            (("told.ply", "-o", "x.ply", "--set", "pixels=3"), 2, "--set is of meshes"),
+            (("told.ply", "-o", "x.ply", "--region", "sphere:0,1,0,1=0.5"), 2, "STRENGTH is of meshes"),
+            (("told.ply", "-o", "x.ply", "--region", "sphere:9,9,9,1"), 1, "selects none"),
+            (("told.ply", "-o", "x.glb"), 2, "cannot be written"),
+            (("told.ply", "-o", "x.ply", "--images", "gone"), 3, "gone"),
+        ):
+            out = run(posed, *arguments)
+            text = out.stderr.decode()
+            assert out.returncode == code and told in text and "Traceback" not in text, (arguments, text)
+        assert not (posed / "x.ply").exists()
+
+
+@pytest.mark.slow
+def test_a_network_s_depths(folder: Path) -> None:
+    networks.taught(folder / "depths", load_mesh(folder / "low.ply", print))
+    report, told = done(folder, "low.ply", "-o", "depth.ply", "--estimator", "depths", *QUICK)
+    assert report["how"] == "depth maps" and "DepthAnythingForDepthEstimation of depths, 14 pictures" in told
+    assert "of 14 depth maps agree with the mesh" in told
+    first = (folder / "depth.ply").read_bytes()
+    networks.depth_anything(folder / "chance")
+    out = run(folder, "low.ply", "-o", "x.ply", "--estimator", "chance")
+    assert out.returncode == 1 and b"no depth map agrees with the mesh" in out.stderr
+    done(folder, "low.ply", "-o", "depth.ply", "--estimator", "depths", *QUICK)
+    assert (folder / "depth.ply").read_bytes() == first
+
+
+@pytest.mark.slow
+def test_a_diffusion_model_s_normals(folder: Path) -> None:
+    model = str(networks.controlled(folder / "model"))
+    call = ("low.ply", "--normal-model", model, "--prompt", "scales", "--strength", "0.5", *QUICK)
+    report, told = done(folder, *call, "-o", "drawn.ply")
+    assert report["how"] == "diffusion" and "6 normal maps in a picture of 96 x 64, strength 0.5, 'scales'" in told
+    done(folder, *call, "-o", "again.ply")
+    done(folder, *call, "-o", "other.ply", "--seed", "1")
+    first, second, third = ((folder / f"{name}.ply").read_bytes() for name in ("drawn", "again", "other"))
+    assert first == second != third
+
+
 @pytest.mark.slow
 def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
     mirrored, far = folder / "mirrored", folder / "empty"
@@ -134,6 +234,15 @@ def test_what_cannot_be_done_is_told_in_a_line(folder: Path) -> None:
         (("low.ply", "-o", "x.ply", "--normals", "plain", "--cameras", "cameras.json"), 3, "not a normal map"),
         (("low.ply", "-o", "x.ply", "--region", "sphere:9,9,9,1"), 1, "selects none"),
         (("low.ply", "-o", "x.ply", "--region", "top.npz=7"), 2, "strength"),
+        (("low.ply", "-o", "-", "--interactive"), 2, "--interactive writes a file"),
+        (("low.ply", "-o", "x.ply", "--estimator", "gone"), 3, "gone"),
+        (("low.ply", "-o", "x.ply", "--estimator", "depth-anything-small"), 4, "mvgen models pull depth-anything"),
+        (("low.ply", "-o", "x.ply", "--estimator", "normals"), 4, "normals"),
+        (("low.ply", "-o", "x.ply", "--estimator", "normals", "--detail", "high.ply"), 2, "give one"),
+        (("low.ply", "-o", "x.ply", "--normal-model", "normals"), 4, "neither a pipeline"),
+        (("low.ply", "-o", "x.ply", "--normal-model", "someone/something"), 4, "not on this machine"),
+        (("low.ply", "-o", "x.ply", "--prompt", "scales"), 2, "of --normal-model"),
+        (("low.ply", "-o", "x.ply", "--iterations", "7"), 2, "--iterations is of splats"),
     ]
     for arguments, code, told in cases:
         out = run(folder, *arguments)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,9 @@ from mvgen.core.region.files import load_region
 from mvgen.core.region.things import load_things
 from mvgen.core.render.orbit import look_at
 from mvgen.core.splats.files import save_splats
-from mvgen.core.viewer.pick import HOW
 from mvgen.core.viewer.stage import FIELD_OF_VIEW, make_stage
 from mvgen.core.viewer.things import Thing
-from tests.browser import needs_browser, page, wait_for
+from tests.browser import choose, click, command_page, drag, needs_browser, press, wait_until
 from tests.core.region.made import on_sphere, sphere, splats_at
 
 pytest.importorskip("viser")
@@ -65,92 +62,10 @@ def first_view(folder: Path, name: str) -> Camera:
 @contextmanager
 def tab_of(folder: Path, name: str, *arguments: str) -> Iterator[tuple[Any, subprocess.Popen[str]]]:
     """The page of an interactive selection, when it shows the shape, and the command's process."""
-    command = [sys.executable, "-m", "mvgen", "select-region", name, "-o", "picked.npz", "--interactive", *arguments]
     (folder / "picked.npz").unlink(missing_ok=True)
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if found := re.match(r"http://\S+", line):
-                with page(found[0], WIDTH, HEIGHT) as tab:
-                    wait_for(tab, lambda p: bool((np.abs(p[340:360, 580:620].astype(int) - 255) > 20).any()))
-                    tab.wait_for_timeout(500)
-                    yield tab, process
-                break
-        else:
-            pytest.fail("".join(lines))
-    finally:
-        process.kill()
-        process.wait()
-
-
-def choose(tab: Any, label: str, value: str) -> None:
-    tab.get_by_label(label, exact=True).first.click()
-    tab.get_by_role("option", name=value, exact=True).click()
-    if label == "tool":
-        tab.get_by_text(HOW[value]).first.wait_for()
-    tab.wait_for_timeout(500)
-
-
-def press(tab: Any, label: str) -> None:
-    tab.get_by_role("button", name=label, exact=True).click()
-    tab.wait_for_timeout(500)
-
-
-def click(tab: Any, x: float, y: float) -> None:
-    """As a hand does: the mouse comes, stays, and is pressed for a moment."""
-
-    def act() -> None:
-        approach(tab, x, y)
-        tab.mouse.click(x, y, delay=200)
-
-    until_told(tab, act)
-
-
-def drag(tab: Any, path: list[tuple[float, float]]) -> None:
-    def act() -> None:
-        approach(tab, *path[0])
-        tab.mouse.down()
-        for place in path[1:]:
-            tab.mouse.move(*place)
-            heard(tab)
-        tab.mouse.up()
-
-    until_told(tab, act)
-
-
-def approach(tab: Any, x: float, y: float) -> None:
-    for place in (x - 5, x):
-        tab.mouse.move(place, y)
-        tab.wait_for_timeout(150)
-        heard(tab)
-
-
-def heard(tab: Any) -> None:
-    """Wait until the page knows where the mouse is: a browser tells it once for each picture that it draws."""
-    tab.wait_for_timeout(150)
-    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def until_told(tab: Any, act: Callable[[], None]) -> None:
-    """Act, and wait until the panel tells of it."""
-    before = told(tab)
-    act()
-    wait_until(tab, lambda: told(tab) != before)
-
-
-def told(tab: Any) -> str:
-    """How much the panel says is selected."""
-    return str(tab.get_by_text(" selected").first.inner_text())
-
-
-def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "the browser does not answer"
-        tab.wait_for_timeout(200)
+    words = ["select-region", name, "-o", "picked.npz", "--interactive", *arguments]
+    with command_page(folder, words, WIDTH, HEIGHT) as opened:
+        yield opened
 
 
 def saved(tab: Any, folder: Path, name: str) -> NDArray[np.bool_]:

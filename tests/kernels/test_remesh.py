@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mvgen.core.geometry import Mesh
 from mvgen.core.surface.topology import topology
-from mvgen.kernels.remesh import Surface, remesh, twins_of
+from mvgen.kernels.remesh import Surface, flip, remesh, twins_of
 
 
 def surface(mesh, length, free=None):
@@ -98,6 +98,20 @@ def test_carried_numbers_are_means(seed, length):
     after = changed(surface(ball, length), 3)
     assert np.allclose(after.carried[:, 1], after.places @ [1.0, 2, 3])  # a linear function stays one
     assert np.isfinite(after.places).all() and (after.faces < len(after.places)).all()
+
+
+def test_the_best_flips_come_first_and_each_face_flips_once():
+    start = surface(trimesh.creation.icosphere(3), 0.1)
+    gain = np.random.default_rng(0).random(3 * len(start.faces))
+    after = flip(start, gain, 0.5, 60.0)
+    changed_faces = (after.faces != start.faces).any(1).reshape(-1)
+    best = int(np.argmax(np.where(np.arange(len(gain)) < twins_of(start.faces), gain, -1)))
+    assert changed_faces[best // 3] and np.array_equal(after.places, start.places)
+    assert 0.1 < changed_faces.mean() < 1
+    found = topology(Mesh(after.places, after.faces), welded=True)
+    assert found.watertight and found.genus == 0
+    assert np.array_equal(flip(start, gain, 1.0, 60.0).faces, start.faces)  # none gains that much
+    assert np.array_equal(flip(start, gain, 0.5, 1.0).faces, start.faces)  # none is that flat
 
 
 def test_there_are_never_more_vertices_than_allowed():

@@ -195,6 +195,12 @@ def _some(mask: NDArray[np.bool_], kind: str) -> NDArray[np.bool_]:
     return mask
 
 
+def splats_mask(where: Where, splats: Splats, warn: Warn = ignore) -> NDArray[np.bool_]:
+    """[N]: splats that a region selects, or one that can be carried to them; ``warn`` is told if it is. Raises
+    CannotError where it selects none, InputError."""
+    return _mask(where, Things("", "splats", splats, len(splats)), warn)
+
+
 def mesh_mask(where: Where, mesh: Mesh, warn: Warn = ignore) -> NDArray[np.bool_]:
     """[V]: vertices that a region of vertices or of faces selects, or one that can be carried to them; ``warn`` is told
     if it is. Raises CannotError where it selects none, InputError."""

@@ -79,7 +79,7 @@ def _clip_reader(folder: Path, device: str, progress: Progress) -> Callable[[str
     from transformers import CLIPTextModel
 
     words = _clip_words(folder / "tokenizer", device, progress)
-    network = _network(CLIPTextModel, folder / "text_encoder", device)
+    network = load_network(CLIPTextModel, folder / "text_encoder", device)
     return lambda prompt: Text(network(words(prompt)).last_hidden_state)
 
 
@@ -90,8 +90,8 @@ def _double_reader(folder: Path, device: str, progress: Progress) -> Callable[[s
 
     first_words = _clip_words(folder / "tokenizer", device, progress)
     second_words = _clip_words(folder / "tokenizer_2", device, progress)
-    first = _network(CLIPTextModel, folder / "text_encoder", device)
-    second = _network(CLIPTextModelWithProjection, folder / "text_encoder_2", device)
+    first = load_network(CLIPTextModel, folder / "text_encoder", device)
+    second = load_network(CLIPTextModelWithProjection, folder / "text_encoder_2", device)
     zeros = bool(read_index(folder).get("force_zeros_for_empty_prompt", True))
 
     def read(prompt: str) -> Text:
@@ -108,7 +108,7 @@ def _t5_reader(folder: Path, device: str, progress: Progress) -> Callable[[str],
     from transformers import T5EncoderModel
 
     tokenizer = piece_tokenizer(folder / "tokenizer")
-    network = _network(T5EncoderModel, folder / "text_encoder", device, _half(device, torch.bfloat16))
+    network = load_network(T5EncoderModel, folder / "text_encoder", device, half(device, torch.bfloat16))
 
     def read(prompt: str) -> Text:
         told = tokenizer.encode(prompt.lower().strip())
@@ -161,7 +161,7 @@ def load_guide(folder: Path, device: str) -> Guide:
     predicts, alphas = str(schedule.config.prediction_type), schedule.alphas_cumprod.to(device, torch.float32)
     if predicts not in ("epsilon", "v_prediction"):
         raise WeightsError(f"{folder}: its network predicts {predicts[:40]}", "give one of noise or of velocity")
-    autoencoder = _network(AutoencoderKL, folder / "vae", device)
+    autoencoder = load_network(AutoencoderKL, folder / "vae", device)
     denoiser, call = _DENOISERS[kind](folder, device)
     side = int(denoiser.config.sample_size) * 2 ** (len(autoencoder.config.block_out_channels) - 1)
     kept = next(denoiser.parameters()).dtype
@@ -193,7 +193,7 @@ Call = Callable[[Tensor, Tensor, Text, int], Tensor]
 def _unet(folder: Path, device: str) -> tuple[Any, Call]:
     from diffusers import UNet2DConditionModel
 
-    network = _network(UNet2DConditionModel, folder / "unet", device, _half(device))
+    network = load_network(UNet2DConditionModel, folder / "unet", device, half(device))
     return network, lambda latents, steps, text, side: network(latents, steps, text.tokens).sample
 
 
@@ -201,7 +201,7 @@ def _unet_xl(folder: Path, device: str) -> tuple[Any, Call]:
     """SDXL's is also told the size of the picture, where it was cut (nowhere), and the size that is wanted."""
     from diffusers import UNet2DConditionModel
 
-    network = _network(UNet2DConditionModel, folder / "unet", device, _half(device))
+    network = load_network(UNet2DConditionModel, folder / "unet", device, half(device))
 
     def call(latents: Tensor, steps: Tensor, text: Text, side: int) -> Tensor:
         sizes = latents.new_tensor([[side, side, 0, 0, side, side]]).expand(len(latents), 6)
@@ -215,7 +215,7 @@ def _pixart(folder: Path, device: str) -> tuple[Any, Call]:
     """The first half of its channels is the noise, the other its variance."""
     from diffusers import PixArtTransformer2DModel
 
-    network = _network(PixArtTransformer2DModel, folder / "transformer", device, _half(device))
+    network = load_network(PixArtTransformer2DModel, folder / "transformer", device, half(device))
 
     def call(latents: Tensor, steps: Tensor, text: Text, side: int) -> Tensor:
         more: dict[str, Tensor | None] = {"resolution": None, "aspect_ratio": None}
@@ -243,12 +243,12 @@ _DENOISERS: Mapping[str, Callable[[Path, str], tuple[Any, Call]]] = {
 # ---------------------------------------------------------------- files
 
 
-def _network(kind: Any, folder: Path, device: str, dtype: torch.dtype = torch.float32) -> Any:
+def load_network(kind: Any, folder: Path, device: str, dtype: torch.dtype = torch.float32) -> Any:
     """A network of fixed weights."""
     names = [path.name for path in folder.glob("*.safetensors")]
     options = {"variant": "fp16"} if names and all(".fp16" in name for name in names) else {}
     return load_pretrained(kind, folder, **options).to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
-def _half(device: str, dtype: torch.dtype = torch.float16) -> torch.dtype:
+def half(device: str, dtype: torch.dtype = torch.float16) -> torch.dtype:
     return torch.float32 if device == "cpu" else dtype

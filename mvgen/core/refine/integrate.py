@@ -94,7 +94,8 @@ def least_rotations(normals: NDArray[np.float64], wanted: NDArray[np.float64]) -
 def sums_at(index: NDArray[np.integer], rows: NDArray[np.floating], count: int) -> NDArray[np.float64]:
     """[count, C]: sums of rows [N, C] that have the same index."""
     flat = index.reshape(-1)
-    return np.stack([np.bincount(flat, column, count) for column in rows.T], axis=1)
+    # of nothing, bincount makes whole numbers
+    return np.stack([np.bincount(flat, column, count) for column in rows.T], axis=1).astype(np.float64, copy=False)
 
 
 def edge_lengths(mesh: Mesh) -> NDArray[np.float64]:
@@ -104,7 +105,7 @@ def edge_lengths(mesh: Mesh) -> NDArray[np.float64]:
     both = np.concatenate([start.reshape(-1), end.reshape(-1)])
     sums = np.bincount(both, np.tile(length, 2), len(mesh.vertices))
     number = np.bincount(both, minlength=len(mesh.vertices))
-    return np.where(number > 0, sums / np.maximum(number, 1), length.mean())
+    return np.where(sums > 0, sums / np.maximum(number, 1), length.mean())
 
 
 def _across(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.float64]:

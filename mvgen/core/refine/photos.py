@@ -1,7 +1,8 @@
 """Vertices moved along their normals to where photos agree about what they show.
 
-A patch of the surface around each vertex is looked up in the photos that see it best, at several distances along the
-normal; where normalised cross-correlation has a clear peak, the vertex belongs there. All vertices then move together,
+The patch of the surface around each vertex is looked up in the photos that see it best, at several distances along the
+normal; where normalised cross-correlation has a clear peak, the vertex belongs there; where a narrow patch has none, a
+wider one is tried. All vertices then move together,
 so that the surface keeps its shape between those that know (multi-view photometric refinement, after Furukawa and Ponce
 2010, "Accurate, dense, and robust multiview stereopsis", without their gradient descent).
 """
@@ -9,7 +10,7 @@ so that the surface keeps its shape between those that know (multi-view photomet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,7 +23,9 @@ from mvgen.core.refine.integrate import Pull, face_normals, towards_normals, ver
 
 STEPS = (2.0, 1.0, 0.5, 0.5)  # pixels between the places that are tried, round by round
 TRIED = 3  # places on each side
-HALF = 3  # pixels, of a patch
+HALF = 3  # samples of a patch on each side of its middle
+SPREADS = (1.0, 2.0)  # pixels between samples
+STEEP = 3.0  # depth over width, beyond which a patch is cut off
 VIEWS = 4  # that see a patch best
 FACING = 0.35  # the least cosine between the normal and the way to the camera
 HIDDEN = 0.005  # of the depth, by which something before a vertex hides it
@@ -52,19 +55,21 @@ def moved_by_photos(
     Raises CannotError where fewer than two pictures see any part of the surface.
     """
     share = 0.0
+    blurred = {spread: [_blurred(picture, spread) for picture in pictures] for spread in SPREADS}
     progress.stage("photos", len(STEPS))
     for step in STEPS:
         normals = vertex_normals(vertices, faces)
-        seen = _views(vertices, faces, normals, pictures)
-        several = free & (seen[:, 1] >= 0)
+        seen = _seen(vertices, faces, normals, pictures)
+        several = free & (seen.views[:, 1] >= 0)
         if not several.any():
             raise CannotError("no part of the mesh is seen by two photos", "check that the photos belong to it")
-        size = _pixel_sizes(vertices, pictures, seen)
         moves, trust = np.zeros(len(vertices)), np.zeros(len(vertices))
         rows = np.flatnonzero(several)
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
-            moves[some], trust[some] = _agreed(vertices[some], normals[some], size[some], seen[some], pictures, step)
+            for spread in SPREADS:
+                moves[some], trust[some] = _agreed(vertices, normals, seen, some, blurred[spread], step, spread)
+                some = some[trust[some] == 0]
         share = float((trust[free] > 0).mean())
         pull = Pull(vertices + moves[:, None] * normals, WEIGHT * trust)
         extent = float(np.ptp(vertices, axis=0).max())
@@ -73,35 +78,68 @@ def moved_by_photos(
     return vertices, share
 
 
-def _views(
+def _blurred(picture: Picture, spread: float) -> Picture:
+    """Without what samples so many pixels apart would miss."""
+    if spread <= 1:
+        return picture
+    return replace(picture, grey=np.asarray(cv2.GaussianBlur(picture.grey, (0, 0), 0.4 * spread), np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """views [V, VIEWS]: the pictures that see each vertex straightest on, best first, -1 where there are no more;
+    sizes [V]: what a pixel of the first one spans there; depths: of the surface in each picture [H, W], else 0."""
+
+    views: NDArray[np.int32]
+    sizes: NDArray[np.float64]
+    depths: list[NDArray[np.float32]]
+
+
+def _seen(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], normals: NDArray[np.float64], pictures: Sequence[Picture]
-) -> NDArray[np.int32]:
-    """[V, VIEWS]: the pictures that see each vertex straightest on, best first, -1 where there are no more."""
-    score = np.stack([_facing(vertices, faces, normals, picture) for picture in pictures], axis=1)
+) -> _Seen:
+    projected = [picture.camera.project(vertices) for picture in pictures]
+    depths = [_drawn(picture.camera, *seen, faces) for picture, seen in zip(pictures, projected)]
+    facing = [_facing(vertices, normals, *seen, p, d) for seen, p, d in zip(projected, pictures, depths)]
+    score = np.stack(facing, axis=1)
     order = np.argsort(-score, axis=1, kind="stable")[:, :VIEWS]
     best = np.take_along_axis(score, order, axis=1)
-    out = np.where(best > FACING, order, -1).astype(np.int32)
-    if out.shape[1] < VIEWS:
-        out = np.pad(out, ((0, 0), (0, VIEWS - out.shape[1])), constant_values=-1)
-    return out
+    views = np.where(best > FACING, order, -1).astype(np.int32)
+    views = np.pad(views, ((0, 0), (0, VIEWS - views.shape[1])), constant_values=-1)
+    sizes = np.ones(len(vertices))
+    for number, picture in enumerate(pictures):
+        rows = views[:, 0] == number
+        sizes[rows] = projected[number][1][rows] / picture.camera.intrinsics[0, 0]
+    return _Seen(views, sizes, depths)
+
+
+def _drawn(
+    camera: Camera, pixels: NDArray[np.float64], depth: NDArray[np.float64], faces: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """[H, W]: how far the surface is in each pixel, 0 where there is none."""
+    from mvgen.kernels import raster_cpu
+
+    screen = np.concatenate([pixels, depth[:, None]], axis=1).astype(np.float32)
+    face, out = np.empty((camera.height, camera.width), np.int32), np.empty((camera.height, camera.width), np.float32)
+    raster_cpu.draw(screen, faces, True, face, np.empty((*face.shape, 3), np.float32), out)
+    return np.where(face >= 0, out, np.float32(0))
 
 
 def _facing(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], normals: NDArray[np.float64], picture: Picture
+    vertices: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    pixels: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    picture: Picture,
+    drawn: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """[V]: the cosine between a vertex' normal and the way to the camera, -1 where the camera does not see it."""
-    from mvgen.kernels import raster_cpu
-
     camera = picture.camera
-    pixels, depth = camera.project(vertices)
-    screen = np.concatenate([pixels, depth[:, None]], axis=1).astype(np.float32)
-    face, drawn = np.empty((camera.height, camera.width), np.int32), np.empty((camera.height, camera.width), np.float32)
-    raster_cpu.draw(screen, faces, True, face, np.empty((*face.shape, 3), np.float32), drawn)
     x, y = (np.floor(pixels[:, k]).astype(np.int64) for k in (0, 1))
     inside = (depth > 0) & (x >= HALF) & (y >= HALF) & (x < camera.width - HALF) & (y < camera.height - HALF)
     x, y = np.where(inside, x, 0), np.where(inside, y, 0)
     # the nearest around counts, as a vertex on an edge may be drawn beside its pixel
-    far = cv2.dilate(np.where(face >= 0, drawn, 0), np.ones((3, 3), np.uint8))
+    far = cv2.dilate(drawn, np.ones((3, 3), np.uint8))
     seen = inside & (depth <= far[y, x] * (1 + HIDDEN))
     if picture.mask is not None:
         seen &= picture.mask[y, x] > 0.5
@@ -110,37 +148,65 @@ def _facing(
     return np.where(seen, cosine, -1.0)
 
 
-def _pixel_sizes(
-    vertices: NDArray[np.float64], pictures: Sequence[Picture], seen: NDArray[np.int32]
+def _agreed(
+    vertices: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    seen: _Seen,
+    rows: NDArray[np.int64],
+    pictures: Sequence[Picture],
+    step: float,
+    spread: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far along normals pictures agree best about patches around some vertices [n]; how sure that is, in 0..1."""
+    tried = np.arange(-TRIED, TRIED + 1.0) * step
+    sizes, views = seen.sizes[rows], seen.views[rows]
+    patch = _patches(vertices[rows], normals[rows], views[:, 0], sizes, seen.depths, pictures, spread)
+    away = (tried[:, None] * sizes)[..., None] * normals[rows]
+    scores = [_alike(patch + shift[:, None], views, pictures) for shift in away]
+    return _peak(np.stack(scores, axis=1), tried, sizes)
+
+
+def _patches(
+    places: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    first: NDArray[np.int32],
+    sizes: NDArray[np.float64],
+    depths: Sequence[NDArray[np.float32]],
+    pictures: Sequence[Picture],
+    spread: float,
 ) -> NDArray[np.float64]:
-    """[V]: what a pixel of the first picture that sees a vertex spans there."""
-    out = np.ones(len(vertices))
+    """[n, P, 3]: the surface in a square of pixels around places [n, 3] in the first picture that sees them.
+
+    Where another part of it lies before or behind, or none, the tangent plane goes on.
+    """
+    grid = spread * np.stack(np.meshgrid(*[np.arange(-HALF, HALF + 1.0)] * 2), axis=-1).reshape(-1, 2)
+    out = np.empty((len(places), len(grid), 3))
     for number, picture in enumerate(pictures):
-        rows = seen[:, 0] == number
-        out[rows] = picture.camera.project(vertices[rows])[1] / picture.camera.intrinsics[0, 0]
+        rows = np.flatnonzero(first == number)
+        if not len(rows):
+            continue
+        camera, lens = picture.camera, picture.camera.intrinsics
+        pixels, depth = camera.project(places[rows])
+        at, depth = pixels[:, None] + grid, depth[:, None]
+        away = np.concatenate([(at - lens[:2, 2]) / lens[[0, 1], [0, 1]], np.ones((*at.shape[:2], 1))], axis=2)
+        rays = away @ camera.rotation
+        x, y = (np.clip(np.floor(at[..., k]), 0, n - 1).astype(int) for k, n in ((0, camera.width), (1, camera.height)))
+        surface = depths[number][y, x].astype(np.float64)
+        thick = STEEP * HALF * spread * sizes[rows, None]
+        plane = _on_plane(rays, places[rows] - camera.centre, normals[rows])
+        plane = np.clip(plane, depth - thick, depth + thick)
+        surface = np.where((surface > 0) & (np.abs(surface - depth) < thick), surface, plane)
+        surface += depth - surface[:, [len(grid) // 2]]  # as drawn, the middle is that of a pixel
+        out[rows] = camera.centre + rays * surface[..., None]
     return out
 
 
-def _agreed(
-    places: NDArray[np.float64],
-    normals: NDArray[np.float64],
-    size: NDArray[np.float64],
-    seen: NDArray[np.int32],
-    pictures: Sequence[Picture],
-    step: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far along normals [n, 3] pictures agree best about patches at places [n, 3]; how sure that is, in 0..1."""
-    aside = np.cross(normals, np.where(np.abs(normals[:, :1]) < 0.8, [[1.0, 0, 0]], [[0, 1.0, 0]]))
-    aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-300)
-    up = np.cross(normals, aside)
-    grid = np.stack(np.meshgrid(*[np.arange(-HALF, HALF + 1.0)] * 2), axis=-1).reshape(-1, 2)
-    patch = size[:, None, None] * (grid[:, :1] * aside[:, None] + grid[:, 1:] * up[:, None])
-    tried = np.arange(-TRIED, TRIED + 1.0) * step
-    scores = []
-    for distance in tried:
-        centre = places + (distance * size)[:, None] * normals
-        scores.append(_alike(centre[:, None] + patch, seen, pictures))
-    return _peak(np.stack(scores, axis=1), tried, size)
+def _on_plane(
+    rays: NDArray[np.float64], places: NDArray[np.float64], normals: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[n, P]: how far along rays [n, P, 3] planes through places [n, 3] are."""
+    slope = np.einsum("npi,ni->np", rays, normals)
+    return np.einsum("ni,ni->n", places, normals)[:, None] / np.where(np.abs(slope) < 1e-9, 1e-9, slope)
 
 
 def _alike(points: NDArray[np.float64], seen: NDArray[np.int32], pictures: Sequence[Picture]) -> NDArray[np.float32]:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
+from mvgen.core.refine.creases import along_creases
 from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
 from mvgen.core.refine.views import NormalView, outline_pull, pixel_size, wanted_normals
 from mvgen.kernels.remesh import Surface, remesh
 
 SHORT, LONG, TURN = 0.5, 1.5, 30.0  # of the wanted length, from which edges are changed; degrees that faces may turn
 FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
+CREASE_ROUNDS = 8  # of laying edges along creases, at the end
 MOST_VERTICES = 2_000_000
 
 
@@ -31,7 +33,7 @@ class RefineOptions:
     pixels: float = 2.0
     reach: float = 0.1
     outline: float = 0.02
-    tolerance: float = 3.0
+    tolerance: float = 1.0
     remesh: bool = True
 
 
@@ -82,11 +84,30 @@ def refined(
             state = replace(state, carried=np.c_[length, state.carried[:, 1:]])
             state = remesh(state, SHORT, LONG, TURN, MOST_VERTICES)
         progress.advance()
-    share, old = state.carried[:, 1:2], state.carried[:, 2:]
+    if options.remesh:
+        state = _along_creases(state, views, options, extent, progress)
+    share, old = state.carried[:, 1:2], state.carried[:, 2:5]
     vertices = np.where(share == 1, state.places, old + share * (state.places - old))
     wanted = wanted_normals(vertices, state.faces, views)
     after = _difference(vertices, state.faces, wanted.normals, wanted.seen)
     return Refined(Mesh(vertices, state.faces, metadata=mesh.metadata), before, after)
+
+
+def _along_creases(
+    state: Surface, views: Sequence[NormalView], options: RefineOptions, extent: float, progress: Progress
+) -> Surface:
+    """Edges laid along creases. Long waves now stay as they are by then."""
+    state = replace(state, carried=np.c_[state.carried, state.places])
+    progress.stage("creases", CREASE_ROUNDS)
+    for _ in range(CREASE_ROUNDS):
+        state, wanted = along_creases(state, views)
+        places, faces, home = state.places, state.faces, state.carried[:, 5:]
+        pull = outline_pull(places, faces, views, options.outline) if options.outline else None
+        moving = state.carried[:, 1] > 0
+        places = towards_normals(places, faces, wanted, moving, options.reach * extent, home, pull)
+        state = replace(state, places=places)
+        progress.advance()
+    return state
 
 
 def _lengths(

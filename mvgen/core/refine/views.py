@@ -55,25 +55,39 @@ def drawn(vertices: NDArray[np.float64], faces: NDArray[np.int32], camera: Camer
     return face
 
 
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Pixels that show a face which may have what is wanted there: face [N]; normals [N, 3] wanted; weight [N]: more
+    for what is seen straight on; centres [N, 2]."""
+
+    face: NDArray[np.int32]
+    normals: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    centres: NDArray[np.float64]
+
+
 def wanted_normals(vertices: NDArray[np.float64], faces: NDArray[np.int32], views: Sequence[NormalView]) -> Wanted:
     """Means over the pixels that show a face, those that see it straight on counting more."""
-    normals = face_normals(vertices, faces)
     total, weights = np.zeros((len(faces), 3)), np.zeros(len(faces))
-    for view in views:
-        face, wanted, weight = _pixels(vertices, faces, normals, view)
-        total += sums_at(face, wanted * weight[:, None], len(faces))
-        weights += np.bincount(face, weight, len(faces))
+    for shown in pixels_of(vertices, faces, views):
+        total += sums_at(shown.face, shown.normals * shown.weight[:, None], len(faces))
+        weights += np.bincount(shown.face, shown.weight, len(faces))
     length = np.linalg.norm(total, axis=1)
     seen = (weights > 0.5) & (length > 0.2 * weights)
     mean = total / np.maximum(length, 1e-300)[:, None]
     spread = np.degrees(np.arccos(np.clip(length / np.maximum(weights, 1e-300), -1, 1)))
-    return Wanted(np.where(seen[:, None], mean, normals), seen, np.where(seen, spread, 0))
+    return Wanted(np.where(seen[:, None], mean, face_normals(vertices, faces)), seen, np.where(seen, spread, 0))
+
+
+def pixels_of(vertices: NDArray[np.float64], faces: NDArray[np.int32], views: Sequence[NormalView]) -> list[Pixels]:
+    """Of each view."""
+    normals = face_normals(vertices, faces)
+    return [_pixels(vertices, faces, normals, view) for view in views]
 
 
 def _pixels(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], normals: NDArray[np.float64], view: NormalView
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:
-    """Of each pixel that shows a face which may have what is wanted there: the face, that normal, a weight."""
+) -> Pixels:
     face = drawn(vertices, faces, view.camera).reshape(-1)
     wanted = view.normals.reshape(-1, 3)
     place = np.flatnonzero((face >= 0) & wanted.any(1))
@@ -81,7 +95,9 @@ def _pixels(
     rays = vertices[faces[face, 0]] - view.camera.centre
     facing = -(wanted * rays).sum(1) / np.maximum(np.linalg.norm(rays, axis=1), 1e-300)
     good = ((normals[face] * wanted).sum(1) > FACING) & (facing > FACING)
-    return face[good], wanted[good], facing[good]
+    row, column = np.divmod(place[good], view.camera.width)
+    centres = np.stack([column, row], axis=1) + 0.5
+    return Pixels(face[good], wanted[good].astype(np.float64), facing[good], centres)
 
 
 def agreement(mesh: Mesh, views: Sequence[NormalView]) -> float:

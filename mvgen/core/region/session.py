@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from mvgen.core.box import Box
 from mvgen.core.camera import Camera
 from mvgen.core.region import reach, select
+from mvgen.core.region.model import Region
 from mvgen.core.region.sight import Sight, in_lasso
 from mvgen.core.region.things import Mask, Things
 
@@ -31,6 +32,10 @@ class Session:
     @property
     def mask(self) -> Mask:
         return self._steps[-1]
+
+    @property
+    def region(self) -> Region:
+        return self.things.region(self.mask)
 
     def take(self, found: Mask, change: Change) -> None:
         """Change the selection by what was found."""

@@ -44,11 +44,12 @@ def camera_of(view: Any, stage: Stage) -> Camera:
     return Camera("browser", width, height, lens, pose).moved(stage.placing.inverse())
 
 
-def add_tools(server: ViserServer, session: Session, stage: Stage, save: Callable[[], str]) -> None:
-    """A folder with tools that change a session. ``save`` writes the selection and says so in a line, or raises."""
-    picker = Picker(server, session, stage, save)
+def add_tools(server: ViserServer, session: Session, stage: Stage) -> Picker:
+    """Folders with tools that change a session."""
+    picker = Picker(server, session, stage)
     picker.build()
     picker.mark()
+    return picker
 
 
 @dataclass
@@ -58,10 +59,10 @@ class Picker:
     server: ViserServer
     session: Session
     stage: Stage
-    save: Callable[[], str]
     lock: Any = field(default_factory=RLock)
     path: list[tuple[float, float]] = field(default_factory=list)  # pixels of a brush or lasso
     canvas: Any = None
+    marks: Any = None
 
     def build(self) -> None:
         gui = self.server.gui
@@ -72,12 +73,14 @@ class Picker:
             self.change = gui.add_dropdown("found", CHANGES, initial_value="add", hint="what becomes of what is found")
             self.radius = gui.add_slider("radius %", min=0.1, max=20, step=0.1, initial_value=2, hint="of the diagonal")
             self.through = gui.add_checkbox("through", initial_value=False, hint="take what is hidden, too")
+            self.marked: Any = gui.add_checkbox("in orange", initial_value=True, hint="show what is selected")
             self.tool.on_update(lambda _: self.bind())
+            self.marked.on_update(lambda _: self.show_marks())
             for label, act in (
-                ("undo", self.session.undo),
+                ("undo", lambda: self.session.undo()),
                 ("grow", lambda: self.session.grow(self.length)),
                 ("shrink", lambda: self.session.shrink(self.length)),
-                ("invert", self.session.invert),
+                ("invert", lambda: self.session.invert()),
             ):
                 self.add_button(label, act)
         with gui.add_folder("Box", expand_by_default=False):
@@ -85,15 +88,22 @@ class Picker:
             self.low = gui.add_vector3("lowest", low.astype(np.float64), step=1e-6)
             self.high = gui.add_vector3("highest", high.astype(np.float64), step=1e-6)
             self.add_button("select box", self.take_box)
-        gui.add_button("save").on_click(lambda event: self.run(event, self.save, said=True))
+
+    def turn_to(self, session: Session) -> None:
+        """Go on with another session, whose selection is not in the way at first."""
+        self.session = session
+        self.mark(False)
 
     @property
     def length(self) -> float:
         """The radius in the numbers of the file."""
         return self.radius.value / 100 * self.session.diagonal
 
-    def add_button(self, label: str, act: Callable[[], None]) -> None:
-        self.server.gui.add_button(label).on_click(lambda event: self.run(event, act))
+    def add_button(self, label: str, act: Callable[[], Any], said: bool = False, hint: str | None = None) -> Any:
+        """A button that does a thing; ``said``: the thing is to save, and says so in a line."""
+        button = self.server.gui.add_button(label, hint=hint)
+        button.on_click(lambda event: self.run(event, act, said))
+        return button
 
     def run(self, event: Any, act: Callable[[], Any], said: bool = False) -> None:
         """Do one thing at a time; what cannot be done is told in the browser."""
@@ -105,22 +115,29 @@ class Picker:
                 return
             if said:
                 event.client.add_notification("saved", str(text), auto_close_seconds=4)
-            self.mark()
+            else:
+                self.mark()
 
-    def mark(self) -> None:
-        """Show what is selected, and how much that is."""
+    def mark(self, visible: bool = True) -> None:
+        """Show what is selected, and tell how much that is."""
         chosen = self.session.chosen()
-        kind = self.session.things.kind
+        things = self.session.things
+        kind = things.kind if things.own is None else "places"
         self.count.content = f"{len(chosen):,} of {len(self.session.mask):,} {kind} selected"
         some = chosen[:: max(1, -(-len(chosen) // _MOST))]
-        self.server.scene.add_point_cloud(
+        self.marks = self.server.scene.add_point_cloud(
             "/selection",
             self.stage.placing.apply(some.astype(np.float64)),
             _ORANGE,
             point_size=0.006 * SIZE,
             precision="float32",
             point_shape="circle",
+            visible=visible,
         )
+        self.marked.value = visible
+
+    def show_marks(self) -> None:
+        self.marks.visible = self.marked.value
 
     def bind(self) -> None:
         """Let the mouse do what the tool is for."""
@@ -182,8 +199,7 @@ class Picker:
         if self.tool.value == "lasso":
             self.enclose(event, camera, path)
         else:
-            found = self.session.along(camera, path, self.length)
-            self.run(event, lambda: self.session.take(found, self.change.value))
+            self.run(event, lambda: self.session.take(self.session.along(camera, path, self.length), self.change.value))
 
     def enclose(self, event: Any, camera: Camera, corners: list[tuple[float, float]]) -> None:
         if len(corners) > 2:

@@ -55,7 +55,7 @@ def show(server: ViserServer, thing: Thing, stage: Stage, number: int, progress:
     root = server.scene.add_frame(path, show_axes=False)
     content = thing.content
     if isinstance(content, Mesh):
-        _show_mesh(server, path, content, stage)
+        add_mesh(server, f"{path}/mesh", content, stage)
         return Shown(thing, root)
     if isinstance(content, Splats):
         _show_splats(server, path, content, stage)
@@ -65,14 +65,14 @@ def show(server: ViserServer, thing: Thing, stage: Stage, number: int, progress:
     return _show_model(server, path, thing, content, root, stage, progress)
 
 
-def _show_mesh(server: ViserServer, path: str, mesh: Mesh, stage: Stage) -> None:
-    """Colours and textures as they are, without light; others as lit clay."""
+def add_mesh(server: ViserServer, path: str, mesh: Mesh, stage: Stage, visible: bool = True) -> Any:
+    """The node of a mesh: colours and textures as they are, without light; others as lit clay."""
     placed = mesh.moved(stage.placing)
     coloured = mesh.colours is not None or mesh.texture is not None
     if not coloured:
         placed = Mesh(placed.vertices, placed.faces, placed.normals, _clay(len(mesh.vertices)))
     data = mesh_bytes(placed, unlit=coloured)
-    server.scene.add_glb(f"{path}/mesh", data, cast_shadow=False, receive_shadow=False)
+    return server.scene.add_glb(path, data, visible=visible, cast_shadow=False, receive_shadow=False)
 
 
 def _show_splats(server: ViserServer, path: str, splats: Splats, stage: Stage) -> None:

@@ -39,6 +39,7 @@ def test_bumps_come_back(views):
     assert ((normals * true_normals(corners.mean(1))).sum(1) > 0).all()  # no face is inverted
 
 
+@pytest.mark.slow
 def test_the_same_twice(views):
     start = ball(3, False)
     one, two = (refined(start, views, np.ones(len(start.vertices)), OPTIONS, Silent()).mesh for _ in range(2))
@@ -84,6 +85,7 @@ def test_strength_is_how_far_it_goes(views):
     assert np.allclose(less, moved / 2)
 
 
+@pytest.mark.slow
 def test_an_open_sheet_and_tangled_faces(views):
     start = ball(3, False)
     middle = start.vertices[start.faces].mean(1)
