@@ -26,7 +26,9 @@ from mvgen.core.region.things import Mask, Things, diagonal_of
 from mvgen.core.splats.model import Frame, axes
 
 NEAR = 0.02  # of the diagonal of the places: what is farther away from them is something else
-_BETTER = 0.5  # times as far from the places: the other way to read the numbers is wrong
+_STRAY = 0.5  # share of things that may have no place near them
+_ODD = 0.1  # share of them, or of the places: one has more than the other, but both have not
+_CLEAR, _BETTER = 0.05, 0.5  # by how much these shares, or times as far the places, tell the right axes from others
 _ALIKE = 0.1  # of what is selected, or is not, if that is less: so much may differ
 _WORKERS = 2
 _ELSE = "select it again on this input"
@@ -34,11 +36,22 @@ _ELSE = "select it again on this input"
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """For N things the distance [N] to the nearest place, and its number [N], after a turn [3, 3] into its axes."""
+    """For N things, after a turn [3, 3] into the axes of places, the distance [N] to the nearest of them, and its
+    number [N]; the shares of things that have no place near, and of places that have no thing near."""
 
     turn: NDArray[np.float64]
     distance: NDArray[np.float64]
     nearest: NDArray[np.int64]
+    strays: float
+    bare: float
+
+    @property
+    def fits(self) -> bool:
+        return self.strays <= _STRAY and min(self.strays, self.bare) <= _ODD
+
+    @property
+    def apart(self) -> float:
+        return float(np.median(self.distance))
 
 
 def load_on(things: Things, path: Path, name: str | None = None, warn: Warn = ignore) -> Mask:
@@ -63,7 +76,7 @@ def load_all_on(things: Things, path: Path) -> list[Region]:
 
 def carried(places: Places, marks: Mask, points: NDArray[np.floating]) -> Mask:
     """[N]: the labels [P] of the places nearest to points [N, 3] in the same axes."""
-    return marks[_match(places.points, points, np.eye(3)).nearest]
+    return marks[_nearest(places.points, points)[1]]
 
 
 def _spread(things: Things, region: Region, places: Places | None) -> Mask:
@@ -73,33 +86,30 @@ def _spread(things: Things, region: Region, places: Places | None) -> Mask:
     if not len(rest):
         return mask
     if places is not None and region.marks is not None:
-        found = _match(places.points, rest, np.eye(3))
-        if np.median(found.distance) <= NEAR * diagonal_of(places.points):  # it may have been moved since
-            return np.concatenate([mask, region.marks[found.nearest]])
-    return np.concatenate([mask, mask[_match(things.places[: len(mask)], rest, np.eye(3)).nearest]])
+        distance, nearest = _nearest(places.points, rest)
+        if np.median(distance) <= NEAR * diagonal_of(places.points):  # it may have been moved since
+            return np.concatenate([mask, region.marks[nearest]])
+    return np.concatenate([mask, mask[_nearest(things.places[: len(mask)], rest)[1]]])
 
 
 def _carried(things: Things, file: RegionFile, places: Places, marks: Mask, warn: Warn) -> Mask:
     kinds = (file.kind, things.kind)
-    matches = [_match(places.points, things.places, turn) for turn in turns(places.axes, things.axes, kinds)]
     limit = max(NEAR * diagonal_of(places.points), spacing(places.points))
-    near = [m for m in matches if np.median(m.distance) <= limit]
+    matches = [_match(places, things, turn, limit) for turn in turns(places.axes, things.axes, kinds)]
+    fit = [m for m in matches if m.fits]
     told = f"{file.path}: is a region of {file.count or 'other'} {file.kind or 'things'}"
-    if not near:
-        raise InputError(
-            f"{told}, most places of which are elsewhere than the {things.count} {things.kind} of the input", _ELSE
-        )
-    best = _chosen(near, marks)
+    if not fit:
+        raise InputError(f"{told}, which lie elsewhere than the {things.count} {things.kind} of the input", _ELSE)
+    best = _chosen(fit, marks)
     if best is None:
         raise InputError(f"{told}, and it is not known how its axes lie in those of the input", _ELSE)
     far = best.distance > limit
-    out = marks[best.nearest] & ~far
     warn(
         f"{told}: carried to {things.count} {things.kind} by the nearest of its {len(marks)} places"
         + ("" if np.array_equal(best.turn, np.eye(3)) else f", in axes turned from {_shown(places.axes, things.axes)}")
         + (f"; {int(far.sum())} are not near any" if far.any() else "")
     )
-    return out
+    return marks[best.nearest] & ~far
 
 
 def turns(source: Axes, target: Axes, kinds: tuple[Kind | None, Kind]) -> list[NDArray[np.float64]]:
@@ -125,20 +135,31 @@ def _turn(source: str, target: str) -> NDArray[np.float64]:
     return axes(cast(Frame, target)).T @ axes(cast(Frame, source))
 
 
-def _match(places: NDArray[np.floating], points: NDArray[np.floating], turn: NDArray[np.float64]) -> Match:
-    turned = points.astype(np.float64) @ turn.T
-    order = walk(turned)
-    distance, nearest = np.empty(len(turned)), np.empty(len(turned), np.int64)
-    distance[order], nearest[order] = cKDTree(places).query(turned[order], workers=_WORKERS)
-    return Match(turn, distance, nearest)
+def _match(places: Places, things: Things, turn: NDArray[np.float64], limit: float) -> Match:
+    turned = things.places.astype(np.float64) @ turn.T
+    distance, nearest = _nearest(places.points, turned)
+    some = turned[things.sample]
+    back = _nearest(some, places.points)[0]
+    bare = float(np.mean(back > max(limit, spacing(some))))
+    return Match(turn, distance, nearest, float(np.mean(distance > limit)), bare)
 
 
-def _chosen(near: Sequence[Match], marks: Mask) -> Match | None:
-    """The one that lies nearer, or either where they select the same; else none."""
-    first, *others = sorted(near, key=lambda m: float(np.median(m.distance)))
+def _nearest(
+    places: NDArray[np.floating], points: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """[N], [N]: distances of points [N, 3] to the nearest places [P, 3], and the numbers of these."""
+    order = walk(points)
+    distance, nearest = np.empty(len(points)), np.empty(len(points), np.int64)
+    distance[order], nearest[order] = cKDTree(places).query(points[order], workers=_WORKERS)
+    return distance, nearest
+
+
+def _chosen(fit: Sequence[Match], marks: Mask) -> Match | None:
+    """The one that fits clearly better, or either where they select the same; else none."""
+    first, *others = sorted(fit, key=lambda m: (round((m.strays + m.bare) / _CLEAR), m.apart))
     for other in others:
-        clear = np.median(first.distance) < _BETTER * np.median(other.distance)
-        if not clear and not _alike(marks[first.nearest], marks[other.nearest]):
+        fewer = first.strays + first.bare < other.strays + other.bare - _CLEAR
+        if not (fewer or first.apart < _BETTER * other.apart or _alike(marks[first.nearest], marks[other.nearest])):
             return None
     return first
 

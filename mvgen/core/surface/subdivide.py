@@ -36,14 +36,15 @@ def _halved(mesh: Mesh, length: float, room: int) -> Mesh:
         long = np.sort(long[np.argsort(-squared[long], kind="stable")[:room]])
     middle = np.full(len(edges.ends), -1)
     middle[long] = len(mesh.vertices) + np.arange(len(long))
-    split = _split(faces, middle[edges.of].reshape(-1, 3), mesh.vertices)
     ends = edges.ends[long]
+    vertices = _extended(mesh.vertices, ends)
+    split = _split(faces, middle[edges.of].reshape(-1, 3), vertices)
     normals = _extended(mesh.normals, ends)
     if normals is not None:
         normals[-len(ends) :] /= np.maximum(np.linalg.norm(normals[-len(ends) :], axis=1, keepdims=True), 1e-300)
     return replace(
         mesh,
-        vertices=_extended(mesh.vertices, ends),
+        vertices=vertices,
         faces=np.concatenate([mesh.faces[~large], split]).astype(np.int32),
         normals=normals,
         colours=_extended(mesh.colours, ends),
