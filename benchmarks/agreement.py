@@ -2,10 +2,10 @@
 
     python -m benchmarks.agreement [MESH ...]
 
-Without names, the meshes under $MVGEN_DATA/meshes. Each of some boxes is selected on the mesh, on 20,000 points and on as
-many splats as a fit begins with, and carried to 100,000 points on the surface, as a region file is. What counts is the
-share of these on which two agree. "By vertices": with the labels of the mesh's vertices alone, which where faces are
-large do not tell where the border runs. Exit code 1 where a mesh is below 95 %, as it is carried.
+Without names, the meshes under $MVGEN_DATA/meshes. Each of some boxes is selected on the mesh, on 20,000 points and on
+as many splats as a fit begins with, and carried to 100,000 points on the surface, as a region file is. What counts is
+the share of these on which two agree. "By vertices": with the labels of the mesh's vertices alone, which where faces
+are large do not tell where the border runs. Exit code 1 where a mesh is below 95 %, as it is carried.
 """
 
 from __future__ import annotations
