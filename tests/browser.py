@@ -159,7 +159,7 @@ def told(tab: Any) -> str:
     return str(tab.get_by_text(" selected").first.inner_text())
 
 
-def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(tab: Any, holds: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "the browser does not answer"

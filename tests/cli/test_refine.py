@@ -24,7 +24,7 @@ from tests.core.splats.fit.ball import ball as balls
 from tests.core.splats.fit.ball import scene
 
 MAPS = ("--normals", "normals", "--cameras", "cameras.json")
-QUICK = ("--set", "iterations=6", "--set", "pixels=4", "--set", "reach=1")
+QUICK = ("--set", "iterations=6", "--set", "tolerance=3", "--set", "pixels=4", "--set", "reach=1")
 
 
 @pytest.fixture(scope="module")

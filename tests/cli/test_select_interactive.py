@@ -99,7 +99,7 @@ def test_a_click_is_the_click_of_the_command(folder: Path, name: str) -> None:
         wanted = headless(folder, name, "--click", "browser:560,330,2%", "--grow", "2%")
         assert same(saved(tab, folder, name), wanted)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 0
 
 
@@ -135,5 +135,5 @@ def test_without_saving_it_is_an_interruption(folder: Path) -> None:
         press(tab, "save")  # of nothing: told in the browser
         assert tab.get_by_text("none of its").first.is_visible()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 130 and not (folder / "picked.npz").exists()

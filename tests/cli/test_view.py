@@ -76,7 +76,7 @@ class Viewer:
     def end(self) -> tuple[int, str]:
         """Ctrl-C: the exit code and standard output."""
         self.process.send_signal(signal.SIGINT)
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=60)
         return self.process.returncode, out
 
 
