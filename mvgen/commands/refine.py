@@ -324,7 +324,7 @@ def _strength(job: Job, mesh: Mesh, parts: list[Part], falloff: float) -> NDArra
 
     out = np.zeros(len(mesh.vertices)) if parts else np.ones(len(mesh.vertices))
     for part in parts:
-        mask = mesh_mask(where_of(job, part.where), mesh.vertices, mesh.faces)
+        mask = mesh_mask(where_of(job, part.where), mesh, job.progress.warn)
         out = np.maximum(out, strengths(mesh.vertices, mask, falloff * mesh.diagonal, part.strength))
     return out
 
@@ -507,5 +507,5 @@ def _rows(job: Job, splats: Splats, parts: list[Part]) -> NDArray[np.bool_]:
 
     if any(part.strength != 1 for part in parts):
         raise UsageError("--region ...=STRENGTH is of meshes, and this holds splats", "leave the strength out")
-    masks = [splats_mask(where_of(job, part.where), splats) for part in parts]
+    masks = [splats_mask(where_of(job, part.where), splats, job.progress.warn) for part in parts]
     return np.logical_or.reduce(masks) if masks else np.ones(len(splats), bool)

@@ -147,10 +147,11 @@ def select_region(
     from mvgen.core.io.cameras import read_cameras
     from mvgen.core.region.query import Eyes, Query, Steps, selected, stepped
     from mvgen.core.region.sight import sight_of, standard_cameras
-    from mvgen.core.region.things import load_things
+    from mvgen.core.region.things import finer, load_things
 
     job.progress.stage("read")
-    things = load_things(job.read(input, "mesh, point, splat or grid file", folder=True), input, job.progress.warn)
+    source = job.read(input, "mesh, point, splat or grid file", folder=True)
+    things = finer(load_things(source, input, job.progress.warn))
     views = None if cameras is None else read_cameras(job.read(cameras, "camera file", folder=True))
     sight = sight_of(things, views is not None)
     if any((lasso, mask, click, sam, text)) or ":" in "".join([component or "", *(geodesic or [])]):
@@ -173,12 +174,16 @@ def select_region(
         **lengths, invert=invert, both=_saved(job, both), either=_saved(job, either), minus=_saved(job, minus)
     )
     job.progress.stage("select")
-    chosen = stepped(things, selected(things, query, eyes, job.progress), steps) if says else _none(things)
+    chosen = _none(things)
+    if says:
+        chosen = stepped(things, selected(things, query, eyes, job.progress), steps, job.progress.warn)
 
     def write(mask: Mask) -> str:
         if not mask.any() and not allow_empty:
             raise _nothing(things)
         job.progress.stage("write")
+        if mask.any() and not mask[: len(mask) if things.own is None else things.count].any():
+            job.progress.warn(f"{input}: places on its faces are selected, but none of its vertices")
         if things.border(mask) > BORDER:
             job.progress.warn(
                 f"{input}: {things.border(mask):.0%} of its area is in faces that are partly selected; "
@@ -192,7 +197,7 @@ def select_region(
     chosen = _in_browser(job, things, chosen, write) if interactive else chosen
     if not interactive:
         write(chosen)
-    return _report(output, things, things.region(chosen, name), int(chosen.sum()))
+    return _report(output, things, things.region(chosen, name))
 
 
 def _none(things: Things) -> Mask:
@@ -214,7 +219,7 @@ def _in_browser(job: Job, things: Things, start: Mask, write: Callable[[Mask], s
     from mvgen.core.viewer.thin import Limits, thinned
     from mvgen.core.viewer.things import Thing
 
-    thing = Thing(things.name, things.shape, things.up)
+    thing = Thing(things.name, things.whole, things.up)
     stage = make_stage([thing])
     session, saved = Session(things, start), []
 
@@ -277,7 +282,8 @@ def _check(job: Job, output: str, kind: str, append: bool, preview: str | None) 
 
 
 def _write(job: Job, things: Things, found: Region, output: str, kind: str, format: str | None, append: bool) -> None:
-    from mvgen.core.region.files import load_regions, save_region
+    from mvgen.core.region.carry import load_all_on
+    from mvgen.core.region.files import save_region
     from mvgen.core.region.interactive3d import save_parts
 
     if kind == "folder":
@@ -288,9 +294,11 @@ def _write(job: Job, things: Things, found: Region, output: str, kind: str, form
         return
     regions = [found]
     if append and Path(output).exists():
-        before = load_regions(Path(output), found.kind, found.count)
+        before = load_all_on(things, Path(output))
         regions = [one for one in before if one.name != found.name] + regions
-    job.write(output, lambda draft: save_region(regions, draft), kind.lstrip(".") if output == "-" else format)
+    job.write(
+        output, lambda draft: save_region(regions, draft, things.told), kind.lstrip(".") if output == "-" else format
+    )
 
 
 def _write_preview(job: Job, preview: str, things: Things, chosen: Mask) -> None:
@@ -306,19 +314,20 @@ def _nothing(things: Things) -> CannotError:
     places = things.places
     low, high = (",".join(f"{v:.6g}" for v in corner) for corner in (places.min(0), places.max(0)))
     return CannotError(
-        f"{things.name}: none of its {len(places):,} {things.kind} is selected",
+        f"{things.name}: none of its {things.selectable:,} {things.kind} is selected",
         f"it spans {low} to {high}; --allow-empty writes an empty region",
     )
 
 
-def _report(output: str, things: Things, found: Region, chosen: int) -> Report:
+def _report(output: str, things: Things, found: Region) -> Report:
+    chosen = int(found.mask.sum())
     data = {
         "kind": found.kind,
         "name": found.name,
         "count": found.count,
-        "selectable": len(things.places),
+        "selectable": things.selectable,
         "selected": chosen,
         "bounds": None if found.bounds is None else found.bounds.tolist(),
     }
-    share = 100 * chosen / len(things.places)
-    return Report(data, (f"{output}: {chosen:,} of {len(things.places):,} {found.kind} ({share:.3g} %)",))
+    share = 100 * chosen / things.selectable
+    return Report(data, (f"{output}: {chosen:,} of {things.selectable:,} {found.kind} ({share:.3g} %)",))

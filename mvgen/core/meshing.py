@@ -20,8 +20,8 @@ from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
 from mvgen.core.splats.files import holds_splats, load_splats
-from mvgen.core.splats.model import Splats
-from mvgen.core.splats.seen import in_scene
+from mvgen.core.splats.model import FRAMES, UP, Splats
+from mvgen.core.splats.seen import SCENE_FRAME, in_scene
 from mvgen.core.splats.surface import splats_surface, views_of
 from mvgen.core.surface import SurfaceOptions, TsdfOptions, drop_small_parts, simplify, tsdf_surface
 from mvgen.core.surface.change import keep_parts, remesh, smooth, transformed
@@ -226,7 +226,8 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
     if source.splats is not None:
         pixels = options.splats.pixels
         views = [c.fitted(pixels) for c in source.cameras] or views_of(source.splats, pixels)
-        return drop_small_parts(splats_surface(source.splats, views, options.tsdf, progress))
+        mesh = drop_small_parts(splats_surface(source.splats, views, options.tsdf, progress))
+        return replace(mesh, metadata=mesh.metadata | _up_told(source.splats, bool(source.cameras)))
     if method == "tsdf":
         maps = depth_maps(source)
         return drop_small_parts(tsdf_surface(maps, map_bounds(maps), options.tsdf, progress))
@@ -238,6 +239,14 @@ def surface_of(source: Source, method: str, options: MeshOptions, progress: Prog
     else:
         mesh = drop_small_parts(points_surface(cloud, options.surface, centres, progress))
     return colours_of_points(mesh, cloud)
+
+
+def _up_told(splats: Splats, posed: bool) -> dict[str, str]:
+    """What metadata say of up, in the frame of splats; nothing where that may not be the one of the given cameras."""
+    if posed and splats.metadata.get(SCENE_FRAME) not in FRAMES:
+        return {}
+    axis = UP[splats.frame].upper()
+    return {"up": axis if axis.startswith("-") else f"+{axis}"}
 
 
 def depth_maps(source: Source) -> Maps:

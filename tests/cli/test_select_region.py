@@ -13,10 +13,12 @@ from PIL import Image
 
 from mvgen.core.geometry import PointCloud
 from mvgen.core.io.meshes import save_mesh, save_points
-from mvgen.core.region.files import load_region, load_regions
-from mvgen.core.splats.files import save_splats
+from mvgen.core.nearest import sample_surface
+from mvgen.core.region.files import load_region, load_regions, open_region
+from mvgen.core.splats.files import load_splats, save_splats
 from tests.core.region import networks
 from tests.core.region.made import on_sphere, sphere, splats_at
+from tests.core.surface.test_subdivide import cube
 
 POINTS = on_sphere(2000)
 UPPER = "-2,0,-2,2,2,2"
@@ -76,6 +78,36 @@ def test_large_faces_on_the_border_are_told(folder: Path) -> None:
     done = run(folder, "coarse.ply", "-o", "coarse.npz", "--box", "-2,0.1,-2,2,2,2")
     assert done.returncode == 0 and b"of its area is in faces that are partly selected" in done.stderr
     assert b"partly" not in run(folder, "mesh.glb", "-o", "fine.npz", "--box", "-2,0.8,-2,2,2,2").stderr
+
+
+def test_a_region_of_a_mesh_is_carried_to_points_and_splats_and_edits(folder: Path) -> None:
+    save_mesh(cube(), folder / "cube.ply")
+    points = sample_surface(cube(), 3000, np.random.default_rng(0))[0].points
+    save_points(PointCloud(points), folder / "on.ply")
+    save_splats(splats_at(points, 0.02), folder / "on-splats.ply")
+    report = json.loads(ok(folder, "cube.ply", "-o", "corner.npz", "--box=0.1,-9,-9,9,9,9", "--json"))
+    assert (report["count"], report["selectable"], report["selected"]) == (8, 8, 4)
+    for name, kind in (("on.ply", "points"), ("on-splats.ply", "splats")):
+        done = run(folder, name, "-o", "carried.npz", "--region", "corner.npz")
+        assert done.returncode == 0 and b"corner.npz: is a region of 8 vertices: carried to 3000 " in done.stderr
+        mask = load_region(folder / "carried.npz", kind, 3000).mask
+        assert np.mean(mask == (points[:, 0] >= 0.1)) > 0.98
+    command = [sys.executable, "-m", "mvgen", "edit", "on-splats.ply", "-o", "less.ply", "--region", "corner.npz"]
+    done = subprocess.run([*command, "--remove"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0 and "carried to 3000 splats" in done.stderr, done.stderr
+    assert abs(len(load_splats(folder / "less.ply")) - (points[:, 0] < 0.1).sum()) < 60
+    done = run(folder, "points.ply", "-o", "x.npz", "--region", "corner.npz")
+    assert done.returncode == 3 and b"corner.npz: is a region of 8 vertices, which lie elsewhere" in done.stderr
+
+
+def test_a_box_within_a_face_selects_places_on_it(folder: Path) -> None:
+    save_mesh(cube(), folder / "cube.ply")
+    done = run(folder, "cube.ply", "-o", "patch.npz", "--box=0.4,-0.2,-0.2,9,0.2,0.2", "--preview", "patch.png")
+    assert done.returncode == 0 and b"on its faces are selected, but none of its vertices" in done.stderr
+    assert not load_region(folder / "patch.npz", "vertices", 8).mask.any()
+    ok(folder, "cube.ply", "-o", "patch.npz", "--half-space=-1,0,0,0.2", "--name", "left", "--append")
+    both = open_region(folder / "patch.npz").on_places()
+    assert [one.name for one in both] == ["region", "left"] and 0 < both[0].mask.sum() < both[1].mask.sum()
 
 
 @pytest.mark.slow

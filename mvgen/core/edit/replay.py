@@ -31,9 +31,12 @@ from mvgen.core.edit.recipe import (
     reference,
 )  # fmt: skip
 from mvgen.core.errors import CannotError, InputError, UsageError
+from mvgen.core.geometry import Mesh
+from mvgen.core.io.companions import Warn, ignore
 from mvgen.core.progress import Progress
+from mvgen.core.region.carry import load_on
 from mvgen.core.region.files import load_region
-from mvgen.core.region.model import Kind
+from mvgen.core.region.things import Things
 from mvgen.core.splats.files import load_splats
 from mvgen.core.splats.seen import in_scene
 
@@ -64,7 +67,9 @@ def edited(editing: operations.Editing, recipe: Recipe, place: Place) -> operati
         place.progress.stage(type(step).__name__.lower())
         other = _other(step, editing, place) if isinstance(step, Add) else None
         size = len(editing.splats) + (0 if other is None else len(other))
-        mask = None if step.region is None else _mask(step.region, editing.splats.means, "splats", size)
+        mask = None
+        if step.region is not None:
+            mask = _mask(step.region, Things("", "splats", editing.splats, size), place.progress.warn)
         if mask is not None and other is None:
             editing = replace(editing, selected=mask)
         editing = _done(editing, step, place, other, mask)
@@ -76,8 +81,7 @@ def edited_mesh(editing: meshes.Editing, recipe: Recipe, place: Place) -> meshes
     for step in recipe.steps:
         place.progress.stage(type(step).__name__.lower())
         if step.region is not None:
-            vertices = editing.mesh.vertices
-            editing = meshes.selected(editing, mesh_mask(step.region, vertices, editing.mesh.faces))
+            editing = meshes.selected(editing, mesh_mask(step.region, editing.mesh, place.progress.warn))
         if isinstance(step, Affine):
             editing = meshes.moved(editing, step.matrix(editing.middle))
         elif isinstance(step, Drag) and step.scene is None and step.guidance is None:
@@ -165,10 +169,15 @@ def _other(step: Add, editing: operations.Editing, place: Place) -> Splats:
     return mapped(other, matrix)
 
 
-def _mask(where: Where, points: NDArray[np.floating], kind: Kind, count: int) -> NDArray[np.bool_]:
-    """[count]: what a region selects."""
+def _mask(where: Where, things: Things, warn: Warn) -> NDArray[np.bool_]:
+    """[count]: what a region selects of things, which have a count of their own where some are still to be added."""
+    points, count = things.places, things.count
     if where.region is not None:
-        mask = load_region(_file(where.region), kind, count, where.region.part).mask
+        path, part = _file(where.region), where.region.part
+        if count == len(points):
+            mask = load_on(things, path, part, warn)
+        else:
+            mask = load_region(path, things.kind, count, part).mask
     elif count != len(points):
         raise UsageError("added splats go back to places that a region file tells", "give one, or leave --region out")
     elif where.sphere is not None:
@@ -177,26 +186,33 @@ def _mask(where: Where, points: NDArray[np.floating], kind: Kind, count: int) ->
     else:
         corners = np.array(where.box).reshape(2, 3)
         mask = ((points >= corners[0]) & (points <= corners[1])).all(1)
+    return _some(mask, things.kind)
+
+
+def _some(mask: NDArray[np.bool_], kind: str) -> NDArray[np.bool_]:
     if not mask.any():
-        raise CannotError(f"the region selects none of {count:,} {kind}", "choose another --region")
+        raise CannotError(f"the region selects none of {len(mask):,} {kind}", "choose another --region")
     return mask
 
 
-def splats_mask(where: Where, splats: Splats) -> NDArray[np.bool_]:
-    """[N]: splats that a region selects. Raises CannotError where it selects none, InputError."""
-    return _mask(where, splats.means, "splats", len(splats))
+def splats_mask(where: Where, splats: Splats, warn: Warn = ignore) -> NDArray[np.bool_]:
+    """[N]: splats that a region selects, or one that can be carried to them; ``warn`` is told if it is. Raises
+    CannotError where it selects none, InputError."""
+    return _mask(where, Things("", "splats", splats, len(splats)), warn)
 
 
-def mesh_mask(where: Where, vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """[V]: vertices that a region of vertices or of faces selects. Raises CannotError where it selects
-    none, InputError."""
+def mesh_mask(where: Where, mesh: Mesh, warn: Warn = ignore) -> NDArray[np.bool_]:
+    """[V]: vertices that a region of vertices or of faces selects, or one that can be carried to them; ``warn`` is told
+    if it is. Raises CannotError where it selects none, InputError."""
     try:
-        return _mask(where, vertices, "vertices", len(vertices))
+        return _mask(where, Things("", "vertices", mesh, len(mesh.vertices)), warn)
     except InputError as error:
         told = error
-    mask = np.zeros(len(vertices), bool)
+    mask = np.zeros(len(mesh.vertices), bool)
     try:
-        mask[faces[_mask(where, vertices[:0], "faces", len(faces))]] = True
+        if where.region is not None:
+            faces = load_region(_file(where.region), "faces", len(mesh.faces), where.region.part).mask
+            mask[mesh.faces[_some(faces, "faces")]] = True
     except InputError:
         raise told from None
     return mask

@@ -5,6 +5,10 @@ things, ``names`` [K], ``sizes`` [K], ``indices`` [sum of sizes] of the regions 
 [K, 2, 3], NaN where not known. Read is, instead of indices, ``labels`` with as many values as things: the number of
 the region in names, below 0 for none.
 
+So that it can be carried to other things (see `carry`), it may hold ``places`` [P, 3] float32, from ``origin`` [3] on;
+``marks`` [P, K / 8] uint8, in whose bits, the lowest first, stands which regions hold a place; and ``axes`` [2], the
+names of `Axes`.
+
 A .npy holds the indices of one region, or true and false for each thing. Of Interactive3D's files these are
 ``occ_index_0_gs.npy`` and, over all cells, ``binaries.npy``.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +27,20 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import InputError, UsageError
 from mvgen.core.io.arrays import read_arrays
-from mvgen.core.region.model import KINDS, NAME, Kind, Region
+from mvgen.core.region.model import KINDS, NAME, Axes, Kind, Places, Region
+from mvgen.core.splats.model import FRAMES
 
 FORMATS = (".npz", ".npy")
 LARGEST = 1 << 28  # things, or indices of a file
+MOST_PLACES = 1 << 21
+_FAR = 1e30  # of a place from 0: the squares of such numbers are finite
 _DAMAGED = "write it again with mvgen select-region"
 _PART = re.compile(r"occ_index_(\d+)_gs_?\.npy")  # Interactive3D's
 
 
-def save_region(region: Region | Sequence[Region], path: Path) -> None:
-    """Write regions of the same things as .npz, or the indices of one as .npy, by the extension.
+def save_region(region: Region | Sequence[Region], path: Path, places: Places | None = None) -> None:
+    """Write regions of the same things as .npz, or the indices of one as .npy, by the extension. places: those of which
+    all of the regions have marks.
 
     Raises UsageError for another extension, for several regions in a .npy, and for names that are not unlike.
     """
@@ -55,6 +64,7 @@ def save_region(region: Region | Sequence[Region], path: Path) -> None:
         "sizes": np.array([len(r.indices) for r in regions], np.int64),
         "indices": np.concatenate([r.indices for r in regions]),
         "bounds": np.array([unknown if r.bounds is None else r.bounds for r in regions], np.float64),
+        **({} if places is None else _placed(places, regions)),
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # np.savez takes thrice as long
         for name, values in arrays.items():
@@ -67,7 +77,20 @@ def load_region(path: Path, kind: Kind, count: int, name: str | None = None) -> 
 
     Raises InputError for a file that is missing, damaged, or of other things, UsageError for a name it does not have.
     """
-    regions = load_regions(path, kind, count)
+    return named(load_regions(path, kind, count), name, path)
+
+
+def load_regions(path: Path, kind: Kind, count: int) -> list[Region]:
+    """All regions of a file, of ``count`` things of a kind; of a folder, Interactive3D's parts 0, 1, ... in it.
+
+    A .npy does not say of what it is: then only indices beyond ``count`` tell a region of other things. Raises
+    InputError as `load_region`.
+    """
+    return open_region(path).regions(kind, count)
+
+
+def named(regions: Sequence[Region], name: str | None, path: Path) -> Region:
+    """The one with a name, or the only one. Raises UsageError."""
     names = ", ".join(r.name for r in regions)
     if name is None:
         if len(regions) > 1:
@@ -79,32 +102,76 @@ def load_region(path: Path, kind: Kind, count: int, name: str | None = None) -> 
     return found[0]
 
 
-def load_regions(path: Path, kind: Kind, count: int) -> list[Region]:
-    """All regions of a file, of ``count`` things of a kind; of a folder, Interactive3D's parts 0, 1, ... in it.
+@dataclass(frozen=True, eq=False)
+class RegionFile:
+    """The arrays of a file, or nothing but the name of a folder. kind, count: of what it is, where it tells that;
+    places: None where it has none."""
 
-    A .npy does not say of what it is: then only indices beyond ``count`` tell a region of other things. Raises
-    InputError as `load_region`.
-    """
+    path: Path
+    arrays: dict[str, NDArray[Any]]
+    kind: Kind | None = None
+    count: int | None = None
+    places: Places | None = None
+
+    def fits(self, kind: Kind, count: int) -> bool:
+        """Whether nothing that it tells speaks against its being of ``count`` things of a kind."""
+        return self.kind in (None, kind) and self.count in (None, count)
+
+    def regions(self, kind: Kind, count: int) -> list[Region]:
+        """As `load_regions`."""
+        path, arrays = self.path, self.arrays
+        if path.is_dir():
+            return _parts(path, kind, count)
+        if set(arrays) == {"array"}:
+            return [Region(kind, _mask(arrays["array"], count, path))]
+        if self.kind not in (None, kind):
+            raise InputError(f"{path}: is a region of {self.kind}, not of {kind}", "select it again on this input")
+        if self.count not in (None, count):
+            raise InputError(
+                f"{path}: is a region of {self.count} {kind}, but the input has {count}", "select it again on it"
+            )
+        masks = _masks(arrays, self._names(), count, path)
+        names = self._names() or ([NAME] if len(masks) == 1 else [str(i) for i in range(len(masks))])
+        marks = self._marks(names)
+        if len(names) != len(masks) or len(set(names)) < len(names):
+            raise InputError(f"{path}: its regions and their names do not match", _DAMAGED)
+        bounds = _bounds(arrays, len(masks))
+        return [Region(kind, *each) for each in zip(masks, bounds, names, marks)]
+
+    def on_places(self) -> list[Region]:
+        """All regions as points, at the places of the file alone. Raises InputError."""
+        names = self._names() or [NAME]
+        if len(set(names)) < len(names):
+            raise InputError(f"{self.path}: its regions and their names do not match", _DAMAGED)
+        return [Region("points", marks, None, name) for name, marks in zip(names, self._marks(names))]
+
+    def _names(self) -> list[str] | None:
+        return [str(n) for n in np.atleast_1d(self.arrays["names"])] if "names" in self.arrays else None
+
+    def _marks(self, names: Sequence[str]) -> list[Any]:
+        """[P] of each region; None where there are no places."""
+        if self.places is None:
+            return [None] * len(names)
+        packed, count = self.arrays.get("marks", np.zeros(0)), len(self.places.points)
+        if packed.dtype != np.uint8 or packed.shape != (count, -(-len(names) // 8)):
+            raise InputError(f"{self.path}: its places do not have the marks of {len(names)} regions", _DAMAGED)
+        return [(packed[:, i // 8] >> (i % 8) & 1).astype(np.bool_) for i in range(len(names))]
+
+
+def open_region(path: Path) -> RegionFile:
+    """Raises InputError for a file that is missing or damaged."""
     path = Path(path)
     if path.is_dir():
-        return _parts(path, kind, count)
+        return RegionFile(path, {})
     arrays = _read(path)
-    if set(arrays) == {"array"}:
-        return [Region(kind, _mask(arrays["array"], count, path))]
-    told = str(arrays["kind"]) if "kind" in arrays else kind
-    if told not in KINDS:
+    told = str(arrays["kind"]) if "kind" in arrays else None
+    kind = next((k for k in KINDS if k == told), None)
+    if told is not None and kind is None:
         raise InputError(f"{path}: is a region of {told[:40]!r}, which is not known", "kinds: " + ", ".join(KINDS))
-    if told != kind:
-        raise InputError(f"{path}: is a region of {told}, not of {kind}", "select it again on this input")
-    if "count" in arrays and _whole(arrays["count"], path).tolist() != [count]:
-        raise _of_others(path, int(_whole(arrays["count"], path)[0]), kind, count)
-    names = [str(n) for n in np.atleast_1d(arrays["names"])] if "names" in arrays else None
-    masks = _masks(arrays, names, count, path)
-    names = names or ([NAME] if len(masks) == 1 else [str(i) for i in range(len(masks))])
-    if len(names) != len(masks) or len(set(names)) < len(names):
-        raise InputError(f"{path}: its regions and their names do not match", _DAMAGED)
-    bounds = _bounds(arrays, len(masks))
-    return [Region(kind, mask, box, name) for mask, box, name in zip(masks, bounds, names)]
+    count = _whole(arrays["count"], path) if "count" in arrays else np.zeros(0, np.int64)
+    if "count" in arrays and len(count) != 1:
+        raise InputError(f"{path}: does not tell one number of things", _DAMAGED)
+    return RegionFile(path, arrays, kind, int(count[0]) if len(count) else None, _places(arrays, path))
 
 
 def _parts(folder: Path, kind: Kind, count: int) -> list[Region]:
@@ -115,7 +182,7 @@ def _parts(folder: Path, kind: Kind, count: int) -> list[Region]:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    names = ("kind", "count", "names", "sizes", "indices", "labels", "bounds")
+    names = ("kind", "count", "names", "sizes", "indices", "labels", "bounds", "places", "origin", "marks", "axes")
     return read_arrays(path, "region", 8 * LARGEST, names, _DAMAGED)
 
 
@@ -168,5 +235,29 @@ def _bounds(arrays: dict[str, NDArray[Any]], number: int) -> list[NDArray[np.flo
     return [box if np.isfinite(box).all() else None for box in boxes]
 
 
-def _of_others(path: Path, told: int, kind: Kind, count: int) -> InputError:
-    return InputError(f"{path}: is a region of {told} {kind}, but the input has {count}", "select it again on it")
+def _placed(places: Places, regions: Sequence[Region]) -> dict[str, NDArray[Any]]:
+    """The arrays that tell places and which of the regions hold each."""
+    origin = places.points.mean(0) if len(places.points) else np.zeros(3)  # far from 0, float32 is coarse
+    marks = np.array([r.marks for r in regions], np.bool_)
+    return {
+        "places": (places.points - origin).astype(np.float32),
+        "origin": origin,
+        "marks": np.packbits(marks.T, axis=1, bitorder="little"),
+        "axes": np.array([places.axes.name, places.axes.scene]),
+    }
+
+
+def _places(arrays: dict[str, NDArray[Any]], path: Path) -> Places | None:
+    """Raises InputError for what is not a list of places."""
+    if "places" not in arrays:
+        return None
+    points, origin = arrays["places"], arrays.get("origin", np.zeros(3))
+    if points.dtype.kind != "f" or points.ndim != 2 or points.shape[1] != 3 or not 0 < len(points) <= MOST_PLACES:
+        raise InputError(f"{path}: its places are {points.dtype} {list(points.shape)}", _DAMAGED)
+    if origin.dtype.kind != "f" or origin.shape != (3,):
+        raise InputError(f"{path}: has no sound origin of its places", _DAMAGED)
+    points = points.astype(np.float64) + origin
+    if not (np.abs(points) < _FAR).all():
+        raise InputError(f"{path}: has places that are not finite", _DAMAGED)
+    told = [str(n) for n in np.ravel(arrays["axes"])[:2]] if "axes" in arrays else []
+    return Places(points, Axes(*(n if n in FRAMES else "" for n in told)))

@@ -19,12 +19,14 @@ class Region:
 
     kind: what they are; mask [N]: which of them are meant. Cells of a grid [X, Y, Z] are counted with z fastest.
     bounds [2, 3]: lowest and highest corner of those meant, in scene units; None where there are none, or not known.
+    marks [P]: which of the places of its file are meant; None where it has none.
     """
 
     kind: Kind
     mask: NDArray[np.bool_]
     bounds: NDArray[np.float64] | None = None
     name: str = NAME
+    marks: NDArray[np.bool_] | None = None
 
     @property
     def count(self) -> int:
@@ -35,6 +37,26 @@ class Region:
     def indices(self) -> NDArray[np.int64]:
         """[M], rising: of those meant."""
         return np.flatnonzero(self.mask)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What x, y and z of a file point to: a frame of splats ("rub", "rdf", "rfu"); "" where it is not known.
+
+    scene: that of the other files of the same scene, which is the same one where a file tells its own; "" where nothing
+    but a format's custom says what ``name`` says.
+    """
+
+    name: str = ""
+    scene: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where regions of some things are known: points [P, 3] float64 in the numbers of the things' file; its axes."""
+
+    points: NDArray[np.float64]
+    axes: Axes = Axes()
 
 
 def region_of(kind: Kind, mask: NDArray[np.bool_], points: NDArray[np.floating], name: str = NAME) -> Region:

@@ -15,12 +15,12 @@ from mvgen.core.box import Box
 from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.core.io.companions import Warn
+from mvgen.core.io.companions import Warn, ignore
 from mvgen.core.io.images import read_mask
 from mvgen.core.io.meshes import load_any
 from mvgen.core.progress import Progress
 from mvgen.core.region import reach, select, sight, solid, words
-from mvgen.core.region.files import load_region
+from mvgen.core.region.carry import load_on
 from mvgen.core.region.language import Ball, Cone, Lasso, Length, Pixel, Place, Point, Range, Shade
 from mvgen.core.region.sight import Sight, camera_named
 from mvgen.core.region.things import Mask, Things
@@ -91,7 +91,7 @@ def selected(things: Things, query: Query, eyes: Eyes, progress: Progress) -> Ma
     for conditions that these things cannot meet, InputError for files, WeightsError.
     """
     groups: list[tuple[Sequence[Any], bool, Callable[[Any], Mask]]] = [
-        (query.saved, False, lambda one: _saved(things, one)),
+        (query.saved, False, lambda one: _saved(things, one, progress.warn)),
         (query.boxes, True, lambda one: Box(*one).holds(things.places)),
         (query.balls, True, lambda one: _in_ball(things, one, eyes)),
         (query.planes, False, lambda one: select.in_half_space(things.places, *one)),
@@ -115,8 +115,8 @@ def selected(things: Things, query: Query, eyes: Eyes, progress: Progress) -> Ma
     return out
 
 
-def stepped(things: Things, mask: Mask, steps: Steps) -> Mask:
-    """[N]: a selection after steps."""
+def stepped(things: Things, mask: Mask, steps: Steps, warn: Warn = ignore) -> Mask:
+    """[N]: a selection after steps. ``warn`` is told of regions of other things."""
     diagonal = things.diagonal if steps.grow or steps.shrink else 0.0
     if steps.grow:
         mask = reach.grown(things.places, mask, steps.grow.on(diagonal))
@@ -127,7 +127,7 @@ def stepped(things: Things, mask: Mask, steps: Steps) -> Mask:
     how: select.How
     for how, others in (("and", steps.both), ("or", steps.either), ("minus", steps.minus)):
         for other in others:
-            mask = select.combined(mask, how, _saved(things, other))
+            mask = select.combined(mask, how, _saved(things, other, warn))
     return mask
 
 
@@ -135,8 +135,8 @@ def _one(value: Any) -> Sequence[Any]:
     return () if value is None else (value,)
 
 
-def _saved(things: Things, saved: Saved) -> Mask:
-    return things.mask(load_region(saved.path, things.kind, things.count, saved.name))
+def _saved(things: Things, saved: Saved, warn: Warn) -> Mask:
+    return load_on(things, saved.path, saved.name, warn)
 
 
 def _in_ball(things: Things, ball: Ball, eyes: Eyes) -> Mask:

@@ -235,4 +235,4 @@ def camera_named(cameras: Sequence[Camera], name: str) -> Camera:
 def standard_cameras(things: Things, count: int = 1, size: tuple[int, int] = (960, 720)) -> list[Camera]:
     """Views on a circle as those of ``mvgen render``: the first one is its picture."""
     views = seen.orbit(things.shape, count, size, 20.0, 30.0) if isinstance(things.shape, Splats) else []
-    return views or orbit_cameras(robust_points(things.shape), count, size, things.up, 20.0, 30.0)
+    return views or orbit_cameras(robust_points(things.whole), count, size, things.up, 20.0, 30.0)

@@ -121,7 +121,8 @@ class Picker:
     def mark(self, visible: bool = True) -> None:
         """Show what is selected, and tell how much that is."""
         chosen = self.session.chosen()
-        kind = self.session.things.kind
+        things = self.session.things
+        kind = things.kind if things.own is None else "places"
         self.count.content = f"{len(chosen):,} of {len(self.session.mask):,} {kind} selected"
         some = chosen[:: max(1, -(-len(chosen) // _MOST))]
         self.marks = self.server.scene.add_point_cloud(

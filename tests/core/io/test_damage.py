@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mvgen.core.camera import Camera
-from mvgen.core.errors import InputError
+from mvgen.core.errors import InputError, UsageError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.info.describe import describe
 from mvgen.core.io.depth import save_depth
@@ -26,10 +28,11 @@ from mvgen.core.io.grids import Grid
 from mvgen.core.io.meshes import load_any, save_mesh, save_points
 from mvgen.core.io.model import Lens, Model, Sightings, lens
 from mvgen.core.io.models import write_model_file, write_model_folder
+from mvgen.core.region.carry import load_on
 from mvgen.core.region.files import load_regions, save_region
 from mvgen.core.region.interactive3d import OCCUPIED, save_parts
 from mvgen.core.region.model import Region
-from mvgen.core.region.things import load_things
+from mvgen.core.region.things import Things, load_things
 from mvgen.core.scene import DepthMap
 from mvgen.core.splats.files import load_splats, save_splats
 from mvgen.core.splats.spz import spz_bytes
@@ -41,9 +44,11 @@ KINDS = [
     *("points3D.txt", "transforms.json", "reconstruction.json", "tracks.csv", "bundle.out", "list.txt"),
     *("depth.npz", "grid.npy", "photo.jpg", "photo.png", "mtl"),
     *("splats.ply", "splats.compressed.ply", "splats.splat", "splats.spz", "splats-raw.spz", "splats.ksplat"),
-    *("region.npz", "region-labels.npz", "region.npy", "region-marks.npy", "region-parts", "region-grid"),
+    *("region.npz", "region-labels.npz", "region-places.npz", "region.npy", "region-marks.npy", "region-parts"),
+    "region-grid",
     *("splats-level0.ksplat", "splats.sog", "splats-sog.json", "splats-sog.webp", "splats.glb", "splats.pt"),
 ]
+_CELLS = np.stack(np.meshgrid(*[np.arange(3.0)] * 3), -1).reshape(-1, 3)
 _TETRA = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.int32)
 
 
@@ -189,6 +194,9 @@ def _write_region(kind: str, folder: Path) -> tuple[Path, Path]:
     path = folder / kind
     if kind == "region.npz":
         save_region(several, path)
+    elif kind == "region-places.npz":
+        of = Things("a.ply", "points", PointCloud(_CELLS), 27)
+        save_region([of.region(marks, "one"), of.region(~marks, "two")], path, of.told)
     elif kind == "region-labels.npz":
         np.savez(path, kind="cells", count=27, names=["one", "two"], labels=np.arange(27) % 3 - 1)
     elif kind == "region.npy":
@@ -251,6 +259,12 @@ def _read_region(path: Path) -> None:
         assert 0 < len(things.places) <= things.count and np.isfinite(things.places).all()
     elif path.suffix == ".npz":
         describe(path)
+    if "places" in path.name:
+        splats = replace(made.splats(20, 1), means=np.float32(_CELLS[:20]))
+        for of in (Things("a.ply", "splats", splats, 20), Things("b.ply", "points", PointCloud(_CELLS), 27)):
+            with contextlib.suppress(UsageError):  # another name
+                assert load_on(of, path, "one").shape == (of.count,)
+        return
     regions = load_regions(path, "cells", 27)
     assert regions and all(r.mask.shape == (27,) and r.mask.dtype == bool for r in regions)
     assert all(r.bounds is None or np.isfinite(r.bounds).all() for r in regions)

@@ -7,9 +7,11 @@ import pytest
 
 from mvgen.core.camera import Similarity
 from mvgen.core.errors import CannotError
+from mvgen.core.meshing import MeshOptions, SplatsOptions, read_source, surface_of
 from mvgen.core.progress import Silent
+from mvgen.core.splats.files import save_splats
 from mvgen.core.splats.model import merged
-from mvgen.core.splats.seen import noted
+from mvgen.core.splats.seen import SCENE_FRAME, noted
 from mvgen.core.splats.surface import splats_surface, views_of
 from mvgen.core.surface import TsdfOptions
 from mvgen.core.surface.topology import topology
@@ -43,3 +45,14 @@ def test_haze_has_no_surface():
     haze = replace(ball(300), logits=np.full(300, -4.0, np.float32))
     with pytest.raises(CannotError):
         splats_surface(haze, views_of(haze, 96), TsdfOptions(), Silent())
+
+
+@pytest.mark.parametrize(
+    ("scene", "posed", "up"), [(None, False, "+Y"), ("rfu", False, "+Z"), ("rfu", True, "+Z"), (None, True, None)]
+)
+def test_a_surface_tells_what_is_up_where_its_splats_do(scene, posed, up, tmp_path):
+    splats = replace(ball(2000), metadata={SCENE_FRAME: scene} if scene else {})
+    save_splats(splats, tmp_path / "a.ply")
+    source = read_source([tmp_path / "a.ply"], cameras(8, (96, 72)) if posed else (), Silent())
+    options = MeshOptions(splats=SplatsOptions(96))
+    assert surface_of(source, "tsdf", options, Silent()).metadata.get("up") == up
