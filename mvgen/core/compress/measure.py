@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
-from mvgen.core.nearest import Triangles, face_normals, point_triangle_distance, sample_surface
+from mvgen.core.nearest import Triangles, face_normals, sample_surface
 
 NONE = 4e-6  # of the diagonal: mean errors below it are as good as none
 SAMPLES = 100_000  # on each surface, for what is reported
@@ -108,8 +108,8 @@ def largest_distance(
         if not prove or best > enough:
             return best, False
         proved = best * (1 + _SLACK) + _FLOOR
-        wide = _middle_bounds(pieces, other) > proved
-        wide[wide] = _corner_bounds(pieces.faces[wide], pieces.points, distance, near, other) > proved
+        wide = _corner_bounds(pieces, distance, near, other) > proved
+        wide[wide] = _middle_bounds(pieces.only(wide), other) > proved
         looked += 4 * int(wide.sum())
         if not wide.any() or looked > len(one.faces) + _MOST_PIECES:
             return (best, False) if wide.any() else (proved, True)
@@ -129,39 +129,35 @@ def is_within(source: Surface, result: Surface, limit: float) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Triangles [N, 3] of points [P, 3], each of which is used."""
+    """Triangles [N, 3] of points [P, 3]."""
 
     points: NDArray[np.float64]
     faces: NDArray[np.int64]
 
-
-def _middle_bounds(pieces: Pieces, other: Surface) -> NDArray[np.float64]:
-    """[N]: no point of a triangle is farther than this, by the triangle that is nearest to its middle."""
-    corners = pieces.points[pieces.faces]
-    near = other.corners[other.nearest(corners.mean(1))[1]]
-    return np.max([point_triangle_distance(corners[:, k], near) for k in range(3)], axis=0)
+    def only(self, some: NDArray[np.bool_]) -> Pieces:
+        """Some [N] of them."""
+        return Pieces(self.points, self.faces[some])
 
 
 def _corner_bounds(
-    faces: NDArray[np.int64],
-    points: NDArray[np.float64],
-    distance: NDArray[np.float64],
-    near: NDArray[np.int64],
-    other: Surface,
+    pieces: Pieces, distance: NDArray[np.float64], near: NDArray[np.int64], other: Surface
 ) -> NDArray[np.float64]:
-    """[N]: the same for triangles [N, 3] of points [P, 3], by the triangles near [P] that are nearest to the points, at
+    """[N]: no point of a triangle is farther than this, by the triangles near [P] that are nearest to the points, at
     distances [P]."""
-    out = np.full(len(faces), np.inf)
-    own, triangle = distance[faces], near[faces]
-    for k in range(3):
-        most = own[:, k].copy()
-        for c in ((k + 1) % 3, (k + 2) % 3):
-            apart = own[:, c].copy()
-            elsewhere = triangle[:, c] != triangle[:, k]
-            corner = points[faces[elsewhere, c]]
-            apart[elsewhere] = point_triangle_distance(corner, other.corners[triangle[elsewhere, k]])
-            most = np.maximum(most, apart)
-        out = np.minimum(out, most)
+    from mvgen.kernels.proximity import least_farthest_corner
+
+    out = np.empty(len(pieces.faces))
+    least_farthest_corner(pieces.points, pieces.faces, distance, near, other.corners, out)
+    return out
+
+
+def _middle_bounds(pieces: Pieces, other: Surface) -> NDArray[np.float64]:
+    """[N]: the same by the triangle that is nearest to the middle."""
+    from mvgen.kernels.proximity import farthest_corner
+
+    out = np.empty(len(pieces.faces))
+    middle = pieces.points[pieces.faces].mean(1)
+    farthest_corner(pieces.points, pieces.faces, other.nearest(middle)[1], other.corners, out)
     return out
 
 
