@@ -457,26 +457,11 @@ def _refine_splats(
     iterations: int | None,
 ) -> Report:
     """Those of the regions fitted on to posed photos; the others stay bit for bit."""
-    from mvgen.core.edit.fits import Fitting, refitted
-    from mvgen.core.edit.operations import begun
     from mvgen.core.io.origin import carried, scene_of
-    from mvgen.core.render.splats import usable_device
-    from mvgen.core.splats.files import WRITE_FORMATS, load_splats, save_splats, written_format
-    from mvgen.core.splats.fit.fit import quality
-    from mvgen.core.splats.fit.views import posed_photos
-    from mvgen.core.splats.seen import in_scene
+    from mvgen.core.splats.files import load_splats, save_splats
 
-    other = next((name for name in job.order if name in OF_MESHES), None)
-    if other is not None:
-        named = "set" if other == "settings" else other.replace("_", "-")
-        raise UsageError(f"--{named} is of meshes, and this holds splats", "leave it out")
-    steps = STEPS if iterations is None else iterations
-    if steps < 1:
-        raise UsageError(f"--iterations {steps}: is not at least 1", "leave it out")
     format = streamed(output, format, "ply")
-    kind = written_format(f".{format.lstrip('.')}" if format else output)
-    if kind is None:
-        raise UsageError(f"{output}: splats cannot be written as this", "use one of " + ", ".join(WRITE_FORMATS))
+    kind, steps = _splats_kind(job, output, format), _splats_steps(iterations)
     job.progress.stage("read")
     before = load_splats(path, job.progress.warn, None)
     rows = _rows(job, before, parts)
@@ -486,6 +471,14 @@ def _refine_splats(
     if images is None:
         job.progress.say(f"the file names the photos of {scene}: splats are fitted to these")
     told = job.read(scene, "scene folder or camera file", folder=True)
+
+    from mvgen.core.edit.fits import Fitting, refitted
+    from mvgen.core.edit.operations import begun
+    from mvgen.core.render.splats import usable_device
+    from mvgen.core.splats.fit.fit import quality
+    from mvgen.core.splats.fit.views import posed_photos
+    from mvgen.core.splats.seen import in_scene
+
     photos = posed_photos(told, SPLAT_PIXELS, job.scratch, job.progress)[0]
     device = usable_device(job.device, job.progress)
     done = refitted(begun(before), rows, Fitting(photos, steps, job.seed, device, job.progress)).splats
@@ -497,6 +490,26 @@ def _refine_splats(
     data = {"how": f"photos of {scene}", "splats": len(done), "fitted": int(rows.sum()), "iterations": steps}
     line = f"{output}: {len(done):,} splats, {int(rows.sum()):,} fitted, {last.psnr:.1f} dB on {last.photos} photos"
     return Report(data | {"psnr_before": first.psnr, "psnr": last.psnr}, (f"{line} (before: {first.psnr:.1f})",))
+
+
+def _splats_kind(job: Job, output: str, format: str | None) -> str:
+    """The format to write. Raises UsageError for others, and for options of meshes."""
+    from mvgen.core.splats.files import WRITE_FORMATS, written_format
+
+    other = next((name for name in job.order if name in OF_MESHES), None)
+    if other is not None:
+        named = "set" if other == "settings" else other.replace("_", "-")
+        raise UsageError(f"--{named} is of meshes, and this holds splats", "leave it out")
+    kind = written_format(f".{format.lstrip('.')}" if format else output)
+    if kind is None:
+        raise UsageError(f"{output}: splats cannot be written as this", "use one of " + ", ".join(WRITE_FORMATS))
+    return kind
+
+
+def _splats_steps(iterations: int | None) -> int:
+    if iterations is not None and iterations < 1:
+        raise UsageError(f"--iterations {iterations}: is not at least 1", "leave it out")
+    return STEPS if iterations is None else iterations
 
 
 def _rows(job: Job, splats: Splats, parts: list[Part]) -> NDArray[np.bool_]:
