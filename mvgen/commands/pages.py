@@ -23,7 +23,7 @@ def wait(job: Job, server: ViserServer, needed: Sequence[object] | None = None) 
     job.progress.say(f"{url_of(server)}  (Ctrl-C ends)")
     try:
         while True:
-            time.sleep(3600)
+            time.sleep(0.5)  # briefly: a signal that strikes another thread does not end it
     except KeyboardInterrupt:
         if needed is not None and not needed:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def slide(tab: Any, label: str, value: float) -> None:
 
 
 def read(tab: Any, text: str) -> None:
-    tab.get_by_text(text).first.wait_for(timeout=60_000)
+    """Wait for a text; upper case counts, so that what is refined already is not "nothing is refined yet"."""
+    tab.get_by_text(re.compile(re.escape(text))).first.wait_for(timeout=60_000)
 
 
 def shape(tab: Any) -> NDArray[np.int64]:

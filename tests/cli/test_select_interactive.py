@@ -29,7 +29,7 @@ from tests.core.region.made import on_sphere, sphere, splats_at
 pytest.importorskip("viser")
 pytestmark = needs_browser
 
-WIDTH, HEIGHT = 1200, 700
+WIDTH, HEIGHT = 840, 600
 NAMES = ("mesh.glb", "splats.ply")
 
 
@@ -93,10 +93,10 @@ def same(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
 def test_a_click_is_the_click_of_the_command(folder: Path, name: str) -> None:
     with tab_of(folder, name) as (tab, process):
         choose(tab, "tool", "click")
-        click(tab, 560, 330)
-        assert same(saved(tab, folder, name), headless(folder, name, "--click", "browser:560,330,2%"))
+        click(tab, 380, 280)
+        assert same(saved(tab, folder, name), headless(folder, name, "--click", "browser:380,280,2%"))
         press(tab, "grow")
-        wanted = headless(folder, name, "--click", "browser:560,330,2%", "--grow", "2%")
+        wanted = headless(folder, name, "--click", "browser:380,280,2%", "--grow", "2%")
         assert same(saved(tab, folder, name), wanted)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
@@ -111,11 +111,11 @@ def test_rectangle_lasso_brush_box_and_undo(folder: Path) -> None:
         assert same(saved(tab, folder, name), start)
         choose(tab, "found", "new")
         choose(tab, "tool", "rectangle")
-        drag(tab, [(540, 300), (580, 330), (620, 380)])
-        wanted = headless(folder, name, "--lasso", "browser:540,300,620,300,620,380,540,380")
+        drag(tab, [(360, 250), (400, 280), (440, 330)])
+        wanted = headless(folder, name, "--lasso", "browser:360,250,440,250,440,330,360,330")
         assert same(saved(tab, folder, name), wanted)
         choose(tab, "tool", "lasso")
-        corners = [(540.0, 300.0), (600, 290), (660, 330), (640, 400), (560, 390)]
+        corners = [(360.0, 250.0), (420, 240), (480, 280), (460, 350), (380, 340)]
         drag(tab, corners)
         wanted = headless(folder, name, "--lasso", "browser:" + ",".join(f"{v:g}" for c in corners for v in c))
         assert (saved(tab, folder, name) != wanted).sum() <= 0.1 * wanted.sum()  # the mouse is not heard all the time
@@ -123,8 +123,8 @@ def test_rectangle_lasso_brush_box_and_undo(folder: Path) -> None:
         press(tab, "undo")
         assert same(saved(tab, folder, name), start)
         choose(tab, "tool", "brush")
-        drag(tab, [(540.0 + 4 * k, 350.0) for k in range(20)])
-        clicks = [word for k in range(20) for word in ("--click", f"browser:{540 + 4 * k},350,2%")]
+        drag(tab, [(360.0 + 4 * k, 300.0) for k in range(20)])
+        clicks = [word for k in range(20) for word in ("--click", f"browser:{360 + 4 * k},300,2%")]
         wanted = headless(folder, name, *clicks)
         assert (saved(tab, folder, name) != wanted).sum() <= 0.15 * wanted.sum()
 
