@@ -9,6 +9,8 @@ from scipy import sparse
 from mvgen.core.refine.integrate import FLAT, solved
 
 LEAST, MOST = 0.02, 5.0  # weight of an edge: keeps slivers from pulling neighbours apart
+SMALL = 0.1  # of the mean area: a vertex with less around it counts as one of this size, so that slivers stay mild
+TOLERANCE, ROUNDS = 1e-4, 1000  # of conjugate gradients: plates need more than sheets
 
 
 def bent(
@@ -32,7 +34,7 @@ def bent(
     rows = np.flatnonzero(free)
     system = (sparse.diags(hold * area) + stiff).tocsr()[rows][:, rows]
     out = vertices.copy()
-    out[rows] += solved(system, -(stiff @ vertices)[rows])
+    out[rows] += solved(system, -(stiff @ vertices)[rows], TOLERANCE, ROUNDS)
     return out
 
 
@@ -52,5 +54,5 @@ def _laplacian(
         both = (np.concatenate([i, j]), np.concatenate([j, i]))
         links = links + sparse.csr_matrix((np.tile(weight, 2), both), shape=(count, count))
     area = np.bincount(faces.reshape(-1), np.repeat(double / 6, 3), count)
-    area = np.maximum(area, FLAT * area.mean())  # vertices without faces
+    area = np.maximum(area, SMALL * area.mean())
     return (sparse.diags(np.asarray(links.sum(1)).ravel()) - links).tocsr(), area
