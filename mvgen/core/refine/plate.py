@@ -43,8 +43,8 @@ def _laplacian(
 ) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
     """[V, V]: differences to neighbours, by cotangents; [V]: the area around each vertex."""
     count = len(vertices)
-    across = np.cross(*(vertices[faces[:, k]] - vertices[faces[:, 0]] for k in (1, 2)))
-    double = np.linalg.norm(across, axis=1)
+    corners = vertices[faces]
+    double = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     double = np.maximum(double, FLAT * max(float(double.mean()), 1e-300))
     links = sparse.csr_matrix((count, count))
     for corner in range(3):
