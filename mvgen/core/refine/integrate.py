@@ -77,7 +77,7 @@ def towards_normals(
     places = (np.concatenate(rows), np.concatenate(columns))
     system = sparse.coo_matrix((np.concatenate([*values, hold]), places), (count, count)).tocsr()
     out = vertices.copy()
-    out[free] += _solved(system[free][:, free], force[free])
+    out[free] += solved(system[free][:, free], force[free])
     return out
 
 
@@ -113,10 +113,12 @@ def _across(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[
     return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
-def _solved(system: sparse.csr_matrix, force: NDArray[np.float64]) -> NDArray[np.float64]:
+def solved(
+    system: sparse.csr_matrix, force: NDArray[np.float64], tolerance: float = TOLERANCE, rounds: int = MOST_ROUNDS
+) -> NDArray[np.float64]:
     """Moves [N, 3], by conjugate gradients from no move."""
     if not len(force):
         return force
     scale = sparse.diags(1 / np.maximum(system.diagonal(), 1e-300))
-    columns = [cg(system, column, rtol=TOLERANCE, maxiter=MOST_ROUNDS, M=scale)[0] for column in force.T]
+    columns = [cg(system, column, rtol=tolerance, maxiter=rounds, M=scale)[0] for column in force.T]
     return np.stack(columns, axis=1)

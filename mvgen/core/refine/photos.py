@@ -4,7 +4,9 @@ The patch of the surface around each vertex is looked up in the photos that see 
 normal; where normalised cross-correlation has a clear peak, the vertex belongs there; where a narrow patch has none, a
 wider one is tried. All vertices then move together,
 so that the surface keeps its shape between those that know (multi-view photometric refinement, after Furukawa and Ponce
-2010, "Accurate, dense, and robust multiview stereopsis", without their gradient descent).
+2010, "Accurate, dense, and robust multiview stereopsis", without their gradient descent). Where photos see the surface,
+but show nothing on it, what the mesh has of short waves is mere chance, as real ones would have light and shade: there
+it ends as a thin plate between the vertices around.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from mvgen.core.camera import Camera
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Progress
 from mvgen.core.refine.integrate import Pull, face_normals, towards_normals, vertex_normals
+from mvgen.core.refine.plate import bent
 
 STEPS = (2.0, 1.0, 0.5, 0.5)  # pixels between the places that are tried, round by round
 TRIED = 3  # places on each side
@@ -31,6 +34,9 @@ FACING = 0.35  # the least cosine between the normal and the way to the camera
 HIDDEN = 0.005  # of the depth, by which something before a vertex hides it
 ALIKE, CLEAR = 0.6, 0.03  # the least correlation of a peak, and how far it stands above the others' mean
 WEIGHT = 0.3  # of a vertex that knows its place, against 1 for the shape of a face
+PLAIN = 4.0  # grey levels of 255, by which a patch varies at most (standard deviation) that shows nothing
+WAVE = 60.0  # pixels; shorter waves of plain parts go
+FIRM = 1e4  # how much others are held, against 1 for plain ones: their waves longer than WAVE / 10 stay
 _CHUNK = 8192  # vertices at a time
 
 
@@ -75,7 +81,27 @@ def moved_by_photos(
         extent = float(np.ptp(vertices, axis=0).max())
         vertices = towards_normals(vertices, faces, face_normals(vertices, faces), free, extent, pull=pull)
         progress.advance()
+    plain = several & (trust == 0) & (_contrast(vertices, seen, pictures) < PLAIN)
+    if plain.any() and share > 0:
+        wave = np.where(several, WAVE * seen.sizes, 0.0)
+        vertices = bent(vertices, faces, several, np.where(plain, 1.0, FIRM), wave)
     return vertices, share
+
+
+def _contrast(vertices: NDArray[np.float64], seen: _Seen, pictures: Sequence[Picture]) -> NDArray[np.float64]:
+    """[V]: by how much the patch around a vertex varies in the picture that sees it best; 0 where none does."""
+    out = np.zeros(len(vertices))
+    side = 2 * HALF + 1
+    for number, picture in enumerate(pictures):
+        rows = np.flatnonzero(seen.views[:, 0] == number)
+        if not len(rows):
+            continue
+        mean = cv2.blur(picture.grey, (side, side))
+        square = cv2.blur(picture.grey**2, (side, side))
+        x, y = np.floor(picture.camera.project(vertices[rows])[0]).astype(np.int64).T
+        x, y = np.clip(x, 0, picture.camera.width - 1), np.clip(y, 0, picture.camera.height - 1)
+        out[rows] = np.sqrt(np.maximum(square - mean**2, 0))[y, x]
+    return out
 
 
 def _blurred(picture: Picture, spread: float) -> Picture:

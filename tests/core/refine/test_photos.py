@@ -9,6 +9,7 @@ import trimesh
 from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Silent
+from mvgen.core.refine.integrate import vertex_normals
 from mvgen.core.refine.meshes import refine_by_photos
 from mvgen.core.refine.photos import Picture, moved_by_photos
 from mvgen.core.render.raycast import Caster
@@ -72,3 +73,45 @@ def test_plain_photos_move_nothing(start, pictures):
     plain = [Picture(p.camera, np.full_like(p.grey, 90)) for p in pictures]
     moved, known = moved_by_photos(start.vertices, start.faces, plain, np.ones(len(start.vertices), bool), Silent())
     assert known == 0 and np.abs(moved - start.vertices).max() < 1e-9
+
+
+def lit(plain, grey):
+    """A ball's vertices [V, 3] and its faces, of some brightness [V], in the light of a lamp."""
+    vertices, faces = np.array(plain.vertices, float), np.array(plain.faces, np.int32)
+    light = 0.55 + 0.45 * vertex_normals(vertices, faces) @ np.array([0.48, 0.64, 0.6])
+    colours = np.repeat((light * grey)[:, None], 3, axis=1).clip(0, 1).astype(np.float32)
+    return Mesh(vertices, faces, colours=colours)
+
+
+def taken(mesh):
+    caster = Caster(mesh)
+    return [Picture(c, 255 * caster.render(c).color.mean(2).astype(np.float32)) for c in cameras(16, 320)]
+
+
+@pytest.fixture(scope="module")
+def half(truth):
+    """Brightness [V] of a ball that is painted above and plain below."""
+    return np.where(truth.vertices[:, 1] > 0, truth.colours[:, 0] * 1.6, 0.9)
+
+
+def test_plain_parts_become_smooth_beside_painted_ones(half):
+    plain, rng = trimesh.creation.icosphere(4), np.random.default_rng(1)
+    noise = np.sin(plain.vertices @ rng.normal(0, 30, (3, 40)) + rng.uniform(0, 6.3, 40)).mean(1)
+    rough = plain.vertices * (1 + 0.02 * noise)[:, None]
+    pictures = taken(lit(trimesh.creation.icosphere(6), half))
+    moved, known = moved_by_photos(rough, plain.faces, pictures, np.ones(len(rough), bool), Silent())
+    below = plain.vertices[:, 1] < -0.25
+    assert 0.2 < known < 0.8
+    assert off(moved[below]) < 0.6 * off(rough[below])
+    assert abs(np.linalg.norm(moved[below], axis=1).mean() - 1) < 0.001
+
+
+def test_bumps_that_light_and_shade_show_stay(half):
+    bumpy = trimesh.creation.icosphere(5)
+    x, y, z = bumpy.vertices.T
+    height = 0.01 * np.sin(30 * x) * np.sin(30 * z)
+    bumpy.vertices = bumpy.vertices * (1 + height)[:, None]
+    mesh = lit(bumpy, half[: len(bumpy.vertices)])
+    moved, _ = moved_by_photos(mesh.vertices, mesh.faces, taken(mesh), np.ones(len(mesh.vertices), bool), Silent())
+    lost = np.linalg.norm(moved, axis=1) - 1 - height
+    assert np.abs(lost[y < -0.25]).mean() < 0.21 * np.abs(height[y < -0.25]).mean()
