@@ -50,7 +50,7 @@ def page(url: str, width: int, height: int) -> Iterator[Any]:
         try:
             tab = browser.new_page(viewport={"width": width, "height": height})
             tab.on("request", lambda r: foreign.append(r.url) if not r.url.startswith((url, "data:", "blob:")) else 0)
-            tab.goto(url)
+            tab.goto(f"{url}/?fixedDpr=1")  # else viser draws coarser where the machine is slow
             yield tab
         finally:
             browser.close()
