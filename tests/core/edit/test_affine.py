@@ -55,14 +55,9 @@ def test_maps_of_a_million_splats_take_a_second_on_two_cores():
     small = begun(before[:100])
     for step in STEPS:
         moved(small, step.matrix(small.middle))  # compiles
-        spent = []
-        for _ in range(3):  # the least counts: what others do on the machine slows some
-            editing, start = begun(before), time.process_time()
-            moved(editing, step.matrix(editing.middle))
-            spent.append(time.process_time() - start)
-            if spent[-1] < 1.0:
-                break
-        assert min(spent) < 1.0, (step, spent)  # of both cores
+        editing, start = begun(before), time.process_time()
+        moved(editing, step.matrix(editing.middle))
+        assert time.process_time() - start < 1.0, step  # of both cores: what others do on the machine does not count
 
 
 @pytest.mark.slow
