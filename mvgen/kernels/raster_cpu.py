@@ -106,8 +106,10 @@ def _in_parallel(kernel: Any, parts: int, *arguments: Any) -> None:
         for part in range(parts):
             kernel(part, parts, *arguments)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel, part, parts, *arguments) for part in range(parts)]:
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(kernel, part, parts, *arguments) for part in range(1, parts)]
+        kernel(0, parts, *arguments)
+        for done in others:
             done.result()
 
 

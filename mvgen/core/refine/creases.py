@@ -19,6 +19,7 @@ from mvgen.kernels.remesh import SLIVER, Surface, flip, twins_of
 GAIN = 6e-4  # of the length of a pixel's normal, from which a flip is worth it: 1 less the cosine of 2 degrees
 TURN = 60.0  # degrees that faces may turn by a flip
 ROUNDS, SOFT = 6, 0.03  # of the geometric median; the distance between normals below which all count alike
+UNLIKE = 1e-4  # by which the cosine to a neighbour's normal is larger for a pixel that belongs there
 CREASE = 4.0  # degrees between the faces at an edge from which it divides pixels
 STEP, STAY = 0.3, 0.1  # of the shortest edge, the longest way of a vertex; how much it stays, against 1 for edges
 SLIDE_TURN = 30.0  # degrees that faces may turn as vertices slide
@@ -51,38 +52,31 @@ def _pixels(surface: Surface, views: Sequence[NormalView], moving: NDArray[np.bo
 def median_normals(surface: Surface, pixels: Sequence[Pixels]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The geometric median [F, 3] of the normals that pixels of a face want, unit; its own where no pixel shows it,
     and whether one does [F]."""
-    count, own = len(surface.faces), face_normals(surface.places, surface.faces)
+    from mvgen.kernels.creases import median_directions
+
+    out = face_normals(surface.places, surface.faces)
     face, normals, weight = (np.concatenate([getattr(p, key) for p in pixels]) for key in ("face", "normals", "weight"))
-    seen = np.bincount(face, weight, count) > 0.5
-    out, now = own, weight
-    for _ in range(ROUNDS):
-        total = sums_at(face, normals * now[:, None], count)
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        out = np.where(seen[:, None], total / np.maximum(length, 1e-300), own)
-        now = weight / (_length(normals - out[face]) + SOFT)
+    seen = np.bincount(face, weight, len(out)) > 0.5
+    shown = seen[face]
+    median_directions(face[shown], normals[shown], weight[shown], ROUNDS, SOFT, out)
     return out, seen
 
 
 def flip_gains(surface: Surface, views: Sequence[NormalView], pixels: Sequence[Pixels]) -> NDArray[np.float64]:
     """[3 F]: how much longer the mean normals of the two faces at each half-edge, weighed by their pixels, would be if
     the edge were flipped; longer means more alike."""
+    from mvgen.kernels.creases import add_halves
+
     faces, twins = surface.faces, twins_of(surface.faces)
     count = len(faces)
     other = np.maximum(twins, 0)
-    end, apex = np.roll(faces, -1, axis=1).reshape(-1), np.roll(faces, 1, axis=1).reshape(-1)
-    far = apex[other]
+    far = np.roll(faces, 1, axis=1).reshape(-1)[other]
     total, weight, beside = np.zeros((count, 3)), np.zeros(count), np.zeros((3 * count, 3))
     for view, shown in zip(views, pixels):
         screen = view.camera.project(surface.places)[0]
-        value = shown.normals * shown.weight[:, None]
-        total += sums_at(shown.face, value, count)
-        weight += np.bincount(shown.face, shown.weight, count)
-        for side in range(3):
-            h = 3 * shown.face.astype(np.int64) + side
-            start = screen[apex[h]]
-            way = screen[far[h]] - start
-            same = (_cross(way, shown.centres - start) > 0) == (_cross(way, screen[end[h]] - start) > 0)
-            beside += sums_at(h[same], value[same], 3 * count)
+        add_halves(
+            shown.face, shown.normals, shown.weight, shown.centres, screen, faces, far, total, weight, beside
+        )  # fmt: skip
     one, two = np.arange(3 * count) // 3, other // 3
     at_end = beside + total[two] - beside[other]  # beside: of a face, on the side of the half-edge's end
     at_start = beside[other] + total[one] - beside
@@ -135,19 +129,11 @@ def _misplaced(
     seen: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """[3 F]: the area of a face whose pixels are more like the face beyond that half-edge."""
-    count = len(surface.faces)
-    weight, out = np.zeros(count), np.zeros(3 * count)
+    from mvgen.kernels.creases import add_misplaced
+
+    weight, out = np.zeros(len(surface.faces)), np.zeros(3 * len(surface.faces))
     for shown in pixels:
-        face = shown.face.astype(np.int64)
-        best, at = _dot(shown.normals, wanted[face]) + 1e-4, np.full(len(face), -1)
-        for side in range(3):
-            twin = twins[3 * face + side]
-            beyond = np.maximum(twin, 0) // 3
-            alike = np.where((twin >= 0) & seen[beyond], _dot(shown.normals, wanted[beyond]), -2)
-            at = np.where(alike > best, 3 * face + side, at)
-            best = np.maximum(best, alike)
-        weight += np.bincount(face, shown.weight, count)
-        out += np.bincount(at[at >= 0], shown.weight[at >= 0], 3 * count)
+        add_misplaced(shown.face, shown.normals, shown.weight, wanted, seen, twins, UNLIKE, weight, out)
     return out * np.repeat(_areas(surface.places, surface.faces) / np.maximum(weight, 1e-9), 3)
 
 
@@ -184,15 +170,5 @@ def _shortest(places: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[
     return out
 
 
-def _cross(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N]: which way the second of two vectors in the plane [N, 2] turns from the first."""
-    return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
-
-
-def _dot(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N]"""
-    return np.asarray(np.einsum("ij,ij->i", one, two))  # twice as fast as sums of products along short rows
-
-
 def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(_dot(vectors, vectors))
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))  # twice as fast as sums along short rows

@@ -98,20 +98,18 @@ def _pixels(
     view: NormalView,
     among: NDArray[np.bool_],
 ) -> Pixels:
+    from mvgen.kernels.creases import facing_pixels
+
     face = drawn(vertices, faces, view.camera).reshape(-1)
-    place = np.flatnonzero(face >= 0)
-    place = place[among[face[place]]]
-    wanted = view.normals.reshape(-1, 3)[place]
-    known = wanted.any(1)
-    place, wanted = place[known], wanted[known]
-    face = face[place]
-    rays = vertices[faces[face, 0]] - view.camera.centre
-    length = np.sqrt(np.einsum("ij,ij->i", rays, rays))
-    facing = -np.einsum("ij,ij->i", wanted, rays) / np.maximum(length, 1e-300)
-    good = (np.einsum("ij,ij->i", normals[face], wanted) > FACING) & (facing > FACING)
-    row, column = np.divmod(place[good], view.camera.width)
+    wanted = view.normals.reshape(-1, 3)
+    place, weight = np.empty(len(face), np.int32), np.empty(len(face))
+    count = facing_pixels(
+        face, among, wanted, normals, vertices, faces, view.camera.centre, FACING, place, weight
+    )  # fmt: skip
+    place, weight = place[:count], weight[:count]
+    row, column = np.divmod(place, view.camera.width)
     centres = np.stack([column, row], axis=1) + 0.5
-    return Pixels(face[good], wanted[good].astype(np.float64), facing[good], centres)
+    return Pixels(face[place], wanted[place].astype(np.float64), weight, centres)
 
 
 def agreement(mesh: Mesh, views: Sequence[NormalView]) -> float:
