@@ -61,6 +61,34 @@ def test_a_picture_becomes_a_closed_textured_mesh(box: Box) -> None:
     assert (box.folder / "again.glb").read_bytes() == (box.folder / "ring.glb").read_bytes()
 
 
+def white(path: Path, width: int, height: int) -> str:
+    """A picture of a white ellipse with nothing, that is black, around it."""
+    cv2.ellipse(alpha := np.zeros((200, 200), np.uint8), (100, 100), (width, height), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    colour = np.repeat(np.where(alpha[..., None] > 0, 255, 0), 3, axis=2)
+    Image.fromarray(np.dstack([colour, alpha]).astype(np.uint8)).save(path)
+    return path.name
+
+
+@pytest.mark.parametrize("model", ["inflate", "views"])
+def test_no_seam_is_dark_from_afar(box: Box, model: str) -> None:
+    """What is white is white in smaller copies of the texture, too, up to the borders of charts."""
+    sizes = {"front": (80, 60), "right": (50, 60), "back": (80, 60), "left": (50, 60)}
+    sides = [(f"--{side}", white(box.folder / f"{side}.png", *size)) for side, size in sizes.items()]
+    done = run(box, *(sides[0][1:] if model == "inflate" else sum(sides, ())), "-o", "white.glb")
+    assert done.returncode == 0, done.stderr.decode()
+    mesh = load_mesh(box.folder / "white.glb")
+    assert mesh.uv is not None and mesh.texture is not None
+    corners = mesh.uv[mesh.faces]
+    places = np.concatenate([corners, (corners + np.roll(corners, 1, axis=1)) / 2]).reshape(-1, 2)
+    for level in range(4):
+        size = [max(1, n >> level) for n in mesh.texture.shape[1::-1]]
+        smaller = cv2.resize(mesh.texture, size, interpolation=cv2.INTER_AREA)
+        at = (places * [1, -1] + [0, 1]) * size - 0.5
+        for part in np.array_split(at.astype(np.float32), -(-len(at) // 10_000)):
+            seen = cv2.remap(smaller, part[:, None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            assert seen.min() >= 250, (level, seen.min())
+
+
 @pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "off"])
 def test_other_formats(box: Box, suffix: str) -> None:
     assert run(box, "ball.png", "-o", f"ball.{suffix}").returncode == 0

@@ -302,10 +302,16 @@ def posed(vertices: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("perspective", [True, False])
-@pytest.mark.parametrize("name", ["box", "ball", "torus", REAL[0], REAL[1]])
-def test_outlines_move_with_the_mesh(name: str, perspective: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *((name, 256) for name in ("box", "ball", "torus", REAL[0], REAL[1])),
+        *(pytest.param(name, 512, marks=pytest.mark.slow) for name in REAL),
+    ],
+)
+def test_outlines_move_with_the_mesh(name: str, size: int, perspective: bool) -> None:
     """The gradient of a weighted sum of the coverage, beside differences of a coverage of 64 samples per pixel."""
-    mesh, size = made(name), 256
+    mesh = made(name)
     vertices, faces = torch.tensor(mesh.vertices, dtype=torch.float32), torch.tensor(mesh.faces)
     y, x = torch.meshgrid(*[torch.arange(size) / size] * 2, indexing="ij")
     weight = 1 + 2 * x + y + torch.sin(9 * x) * torch.cos(7 * y)
