@@ -16,13 +16,15 @@ from mvgen.core.progress import Progress
 
 _DOUBTS = 6  # standard errors that a mean is kept below its bound by
 _MANY, _UNEVEN, _FINE = 1 << 20, 1 << 12, 256  # what takes as many bytes as the counts of a field or more
+_COLOURS = 1 / 3  # of the bytes of a field; what the eye sees of shape and colours is about equally coarse then
+_LEVEL, _WHOLE, _SECTION = 1 / 255, 3, 8  # colours that differ by less are one, of so many bytes; bytes around them
 _ROUNDS = 4  # in which an error that is still too large is asked for anew
 _MEASURE_SEED = 0x6D6B73  # so that what is reported does not depend on the points that a search used
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """codec: the one that was taken; data: the file; payload: what of it the codec made; mesh: what it decodes
+    """codec: the one that was taken; data: the file; payload, colours: what of it the codec made; mesh: what it decodes
     to, in the source's units; missed: what of the goal it does not reach, in words, or None; tried: for each codec, its
     bytes and mean error or why it failed or was left out."""
 
@@ -33,6 +35,7 @@ class Result:
     errors: Errors
     openness: Openness
     missed: str | None
+    colours: bytes | None = None
     tried: dict[str, str] = field(default_factory=dict)
 
 
@@ -118,7 +121,11 @@ def _needless(codec: Codec, results: list[Result], source: _Source, goal: Goal) 
 def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, seed: int, progress: Progress) -> Result:
     """What one codec makes of the goal, asked anew with tighter bounds while its errors are too large."""
     beside = replace(head, vertices=_MANY, faces=2 * _MANY + _UNEVEN, resolution=_FINE) if codec.field else head
-    inner = replace(goal, bytes=None if goal.bytes is None else goal.bytes - _overhead(beside, goal.bytes))
+    painted = codec.field and source.mesh.colours is not None
+    inner = goal
+    if goal.bytes is not None:
+        room = goal.bytes - _overhead(beside, goal.bytes)
+        inner = replace(goal, bytes=room - _for_colours(source.mesh, room) if painted else room)
     if inner.bytes is not None and inner.bytes < 1:
         raise CannotError(f"{goal.bytes} bytes are fewer than the file needs beside the mesh", "allow more")
     for _ in range(_ROUNDS):
@@ -127,7 +134,25 @@ def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, see
         if goal.bytes is not None or met(found.errors, goal):
             break
         inner = _tighter(inner, found.errors, goal)
-    return found
+    return _coloured(found, source, head, goal, seed) if painted else found
+
+
+def _for_colours(mesh: Mesh, room: int) -> int:
+    """Bytes of a field's colours, with what a section needs, of so many that they share with the field."""
+    even = np.ptp(mesh.colours, axis=0).max() < _LEVEL
+    return _SECTION + (_WHOLE if even else round(_COLOURS * room))
+
+
+def _coloured(found: Result, source: _Source, head: Head, goal: Goal, seed: int) -> Result:
+    """The same with the colours of a field, in the bytes that are left or their share."""
+    if goal.bytes is None:
+        room = round(_COLOURS / (1 - _COLOURS) * len(found.payload))
+    else:
+        room = goal.bytes - len(found.data) - _SECTION
+    field = found.codec.load_field()
+    colours = field.encode_colours(found.payload, source.mesh, max(room, _WHOLE), seed)
+    mesh = field.coloured(found.mesh, found.payload, colours)
+    return _packed(found.codec, found.payload, mesh, found.errors, source, head, goal, colours)
 
 
 def _finished(codec: Codec, payload: bytes, source: _Source, head: Head, goal: Goal) -> Result:
@@ -142,11 +167,18 @@ def _proved(result: Result, source: _Source, head: Head, goal: Goal) -> Result:
     if result.errors.proved or goal.maximum is not None:
         return result
     errors = with_proof(source.surface, Surface(result.mesh), result.errors)
-    return _packed(result.codec, result.payload, result.mesh, errors, source, head, goal)
+    return _packed(result.codec, result.payload, result.mesh, errors, source, head, goal, result.colours)
 
 
 def _packed(
-    codec: Codec, payload: bytes, mesh: Mesh, errors: Errors, source: _Source, head: Head, goal: Goal
+    codec: Codec,
+    payload: bytes,
+    mesh: Mesh,
+    errors: Errors,
+    source: _Source,
+    head: Head,
+    goal: Goal,
+    colours: bytes | None = None,
 ) -> Result:
     a, b, c = (float(side) for side in np.diff(mesh.bounds, axis=0)[0])
     head = replace(
@@ -162,8 +194,8 @@ def _packed(
         kept=codec.keeps,
         resolution=codec.load_field().resolution_of(payload) if codec.field else None,
     )
-    data = pack(Packed(head, payload))
-    return Result(codec, data, payload, mesh, errors, source.openness, _missed(data, errors, goal))
+    data = pack(Packed(head, payload, colours))
+    return Result(codec, data, payload, mesh, errors, source.openness, _missed(data, errors, goal), colours)
 
 
 def _overhead(head: Head, size: int) -> int:

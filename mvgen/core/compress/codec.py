@@ -58,13 +58,21 @@ class Goal:
 
 
 class FieldEncoder(Protocol):
-    """The functions of the module of a codec of fields: what it decodes to depends on the grid's resolution."""
+    """The functions of the module of a codec of fields: what it decodes to depends on the grid's resolution.
+
+    Its payload has no colours. They are coded for a payload that is there, in at most ``size`` bytes, and given to a
+    mesh that it was decoded to. Both raise as `encode` and `decode` do.
+    """
 
     def encode(self, mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes: ...
 
     def decode(self, payload: bytes, resolution: int | None = None) -> Mesh: ...
 
     def resolution_of(self, payload: bytes) -> int: ...
+
+    def encode_colours(self, payload: bytes, mesh: Mesh, size: int, seed: int) -> bytes: ...
+
+    def coloured(self, mesh: Mesh, payload: bytes, colours: bytes) -> Mesh: ...
 
 
 class Encoder(Protocol):

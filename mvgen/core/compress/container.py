@@ -18,14 +18,15 @@ from mvgen.core.geometry import Mesh
 
 MAGIC = b"MKS"
 VERSION = 1
-PAYLOAD = 1  # a section; odd numbers are critical
+PAYLOAD, COLOURS = 1, 3  # sections; odd numbers are critical
 MOST_BYTES = 1 << 30  # of a file
 MOST_COUNT = 1 << 28  # of vertices and faces
 MOST_RESOLUTION = 4096
+_KNOWN = {PAYLOAD: "payloads", COLOURS: "sections of colours"}
 _STEPS = 4096  # of the centre, in a diagonal
 _FAR = 1 << 40  # steps
-_COLOURS, _PROVED, _KEPT, _RESOLUTION = 1, 2, 4, 8
-_FLAGS = _COLOURS | _PROVED | _KEPT | _RESOLUTION
+_COLOURED, _PROVED, _KEPT, _RESOLUTION = 1, 2, 4, 8
+_FLAGS = _COLOURED | _PROVED | _KEPT | _RESOLUTION
 _AGAIN = "copy or download the file again"
 
 
@@ -75,10 +76,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Packed:
-    """A file: its head and the codec's payload."""
+    """A file: its head, the codec's payload, and colours where they are not in the payload."""
 
     head: Head
     payload: bytes
+    colours: bytes | None = None
 
 
 def frame_of(mesh: Mesh) -> Frame:
@@ -96,25 +98,25 @@ def pack(packed: Packed) -> bytes:
     """The bytes of a file."""
     head = _pack_head(packed.head)
     start = MAGIC + bytes([VERSION]) + _varint(len(head)) + head
-    section = bytes([PAYLOAD]) + _varint(len(packed.payload)) + packed.payload
-    return start + _checksum(start) + section + _checksum(section)
+    colours = b"" if packed.colours is None else _section(COLOURS, packed.colours)
+    return start + _checksum(start) + _section(PAYLOAD, packed.payload) + colours
 
 
 def unpack(data: bytes, name: str) -> Packed:
     """The parts of a file. Raises InputError, naming the file ``name``, for anything but a whole file."""
     head, at = _read_head(data, name)
-    payload = None
+    found: dict[int, bytes] = {}
     while at < len(data):
         number, content, at = _read_section(data, at, name)
-        if number == PAYLOAD:
-            if payload is not None:
-                raise InputError(f"{name}: has two payloads", _AGAIN)
-            payload = content
+        if number in _KNOWN:
+            if number in found:
+                raise InputError(f"{name}: has two {_KNOWN[number]}", _AGAIN)
+            found[number] = content
         elif number % 2:
             raise InputError(f"{name}: holds something that this version does not know (section {number})", _UPDATE)
-    if payload is None:
+    if PAYLOAD not in found:
         raise InputError(f"{name}: is cut short", _AGAIN)
-    return Packed(head, payload)
+    return Packed(head, found[PAYLOAD], found.get(COLOURS))
 
 
 def unpack_head(data: bytes, name: str) -> Head:
@@ -129,7 +131,7 @@ _UPDATE = "update mvgen"
 
 
 def _pack_head(head: Head) -> bytes:
-    flags = _COLOURS * head.colours | _PROVED * head.proved | _KEPT * head.kept
+    flags = _COLOURED * head.colours | _PROVED * head.proved | _KEPT * head.kept
     flags |= _RESOLUTION * (head.resolution is not None)
     return b"".join(
         [
@@ -190,13 +192,18 @@ def _parse_head(reader: _Reader) -> Head:
         faces,
         (a, b, c),
         round(source),
-        bool(flags & _COLOURS),
+        bool(flags & _COLOURED),
         bool(flags & _KEPT),
         resolution,
     )
 
 
 # ---- sections and numbers
+
+
+def _section(number: int, content: bytes) -> bytes:
+    section = bytes([number]) + _varint(len(content)) + content
+    return section + _checksum(section)
 
 
 def _read_section(data: bytes, at: int, name: str) -> tuple[int, bytes, int]:

@@ -7,6 +7,8 @@ from mvgen.core.compress.container import Head, Packed, unpack
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh
 
+_AGAIN = "copy or download the file again"
+
 
 def read_mks(data: bytes, name: str) -> Mesh:
     """The mesh in a file, in its own units. Raises InputError, naming the file ``name``."""
@@ -22,13 +24,17 @@ def decoded(packed: Packed, name: str, resolution: int | None = None) -> Mesh:
     codec = codec_of(head.codec)
     if codec is None:
         raise InputError(f"{name}: needs a codec that this version does not have (number {head.codec})", "update mvgen")
+    if (packed.colours is not None) != (head.colours and codec.field):
+        raise InputError(f"{name}: does not hold what its head says", _AGAIN)
+    own = not codec.field or resolution in (None, head.resolution)
     try:
-        if codec.field and resolution not in (None, head.resolution):
-            return codec.load_field().decode(packed.payload, resolution).moved(head.frame.world_from_frame)
-        mesh = codec.load().decode(packed.payload)
+        mesh = codec.load().decode(packed.payload) if own else codec.load_field().decode(packed.payload, resolution)
+        if packed.colours is not None:
+            mesh = codec.load_field().coloured(mesh, packed.payload, packed.colours)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.hint) from error
-    _check(mesh, head, name)
+    if own:
+        _check(mesh, head, name)
     return mesh.moved(head.frame.world_from_frame)
 
 
@@ -40,4 +46,4 @@ def codec_name(head: Head) -> str:
 def _check(mesh: Mesh, head: Head, name: str) -> None:
     found = len(mesh.vertices), len(mesh.faces), mesh.colours is not None
     if found != (head.vertices, head.faces, head.colours):
-        raise InputError(f"{name}: does not hold what its head says", "copy or download the file again")
+        raise InputError(f"{name}: does not hold what its head says", _AGAIN)

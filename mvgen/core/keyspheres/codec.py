@@ -7,6 +7,8 @@ with rounded weights, which an adaptive code keeps.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.compress.prepare import openness
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
+from mvgen.core.keyspheres import colours
 from mvgen.core.keyspheres.learn import Lesson, learn, learn_rounded
 from mvgen.core.keyspheres.network import Network, fresh_weights, published_sizes
 from mvgen.core.keyspheres.payload import Packed, box_of, pack_exact, rounded_spheres, unpack
@@ -36,8 +39,11 @@ _FINE = 0.25  # share of steps and rate with rounded weights
 
 
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:
-    """Raises CannotError for a mesh without an inside, without a voxel inside, or for a size that is too small."""
+    """Raises CannotError for a mesh without an inside, without a voxel inside, or for a size that is too small; with
+    ``paper`` for one with colours."""
     settings = goal.field
+    if settings.paper and mesh.colours is not None:
+        raise CannotError("networks as published hold no colours", "leave --paper out, or the colours")
     normal, shape = normalised(mesh, "keyspheres", seed)
     distance = Distance(shape)
     spheres = measured_spheres(shape, distance, settings, seed)
@@ -95,13 +101,25 @@ def resolution_of(payload: bytes) -> int:
     return unpack(payload).resolution
 
 
+def encode_colours(payload: bytes, mesh: Mesh, size: int, seed: int) -> bytes:
+    return colours.encode_colours(_place(payload), mesh, size, seed)
+
+
+def coloured(mesh: Mesh, payload: bytes, data: bytes) -> Mesh:
+    return replace(mesh, colours=colours.decode_colours(_place(payload), data, mesh.vertices))
+
+
+def _place(payload: bytes) -> colours.Place:
+    packed = unpack(payload)
+    plain = replace(packed.network, tanh=False)  # which is not the same on every machine, and near 0 changes nothing
+    return colours.Place(plain, packed.box, packed.normal)
+
+
 # ---- what the codecs of fields share
 
 
 def normalised(mesh: Mesh, name: str, seed: int) -> tuple[Normal, Mesh]:
-    """The frame of networks and the mesh in it. Raises CannotError for a mesh without an inside or with colours."""
-    if mesh.colours is not None:
-        raise CannotError(f"the {name} codec does not hold colours", "--codec surface does")
+    """The frame of networks and the mesh in it. Raises CannotError for a mesh without an inside."""
     opened = openness(mesh, seed)
     if not opened.has_inside:
         raise CannotError(

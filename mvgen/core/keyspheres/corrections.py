@@ -10,7 +10,8 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
 from mvgen.core.errors import CannotError
-from mvgen.core.keyspheres.latents import Grid, encode_values
+from mvgen.core.keyspheres.latents import Grid, encode_values, step_of
+from mvgen.core.keyspheres.payload import PER_OCTAVE
 from mvgen.kernels.latents import NEAR, SIZES, descend
 
 _ROUNDS = 6  # of least squares
@@ -18,6 +19,8 @@ _TRIES = 14  # prices
 _SWEEPS = 3  # through all integers for each price
 _SPARE = 0.99  # of the size is near enough
 _STEEP = 1.4  # bytes fall about as price^(-1 / 1.4)
+_STEP = 4.0  # of the mean error that is left
+_STEPS_TRIED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,25 @@ def shares_of(grid: Grid, points: NDArray[np.floating]) -> sparse.csr_matrix:
         shares.append(share[some])
     index = np.concatenate(rows), np.concatenate(columns)
     return sparse.csr_matrix((np.concatenate(shares), index), shape=(len(points), len(grid.nodes)))
+
+
+def choose_with_step(task: Task, exponent: int, size: int) -> tuple[Choice, int]:
+    """As `choose`, and the exponent of a step that serves better than the first, if one does."""
+    best, best_at = choose(task, step_of(exponent), size), exponent
+    for _ in range(_STEPS_TRIED):
+        exponent = exponent_of(_STEP * best.error)
+        if abs(exponent - best_at) <= PER_OCTAVE // 2:
+            break
+        other = choose(task, step_of(exponent), size)
+        if other.error >= best.error:
+            break
+        best, best_at = other, exponent
+    return best, best_at
+
+
+def exponent_of(step: float) -> int:
+    """The exponent of the step that comes nearest."""
+    return int(np.clip(np.rint(PER_OCTAVE * np.log2(step)), -127, 127))
 
 
 def choose(task: Task, step: float, size: int) -> Choice:

@@ -6,6 +6,7 @@ the least mean error of the distance under a price of bits, and the price so tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvgen.core.keyspheres.network import Network
+from mvgen.core.keyspheres.payload import PER_OCTAVE
 from mvgen.kernels.latents import CLASSES, MODELS, add_values, code_values
 from mvgen.kernels.rangecoder import bytes_to_read, finish, fresh_models, ran_dry, reader, writer
 
@@ -24,6 +26,7 @@ REACH = 0.9  # a cell has nodes where the field at its middle is below so many s
 NEAR_AT = (0.25, 0.6, 1.0)  # sides of a cell: between the classes of a node's distance
 _OCTANTS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
 _WEIGHTS = 3  # models that are mixed
+Values = Callable[[NDArray[np.floating]], NDArray[np.float32]]  # [N] at points [N, 3], the same digits everywhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ class Regions:
         return number_at[tuple(place.clip(0, self.side - 1).T)]
 
 
-def regions_of(network: Network, box: NDArray[np.int64], side: int) -> Regions:
+def regions_of(network: Values, box: NDArray[np.int64], side: int) -> Regions:
     """Within a box [2, 3] in 127ths."""
     whole = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     cells = _near(network, box, side, whole)
@@ -85,7 +88,7 @@ def regions_of(network: Network, box: NDArray[np.int64], side: int) -> Regions:
 
 
 def grids_of(
-    network: Network, box: NDArray[np.int64], regions: Regions, kept: NDArray[np.bool_], count: int
+    network: Values, box: NDArray[np.int64], regions: Regions, kept: NDArray[np.bool_], count: int
 ) -> list[Grid]:
     """So many grids, from the regions' cells on, in those regions that are kept. ValueError where one would have too
     many nodes."""
@@ -101,7 +104,7 @@ def grids_of(
     return out
 
 
-def _near(network: Network, box: NDArray[np.int64], side: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+def _near(network: Values, box: NDArray[np.int64], side: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those of cells [C, 3] that reach into the box and that the surface may go through."""
     low = 127 * (2 * cells - side)  # in units of which box * side has as many, so that this is exact
     cells = cells[((low + 254 > box[0] * side) & (low < box[1] * side)).all(1)]
@@ -109,7 +112,7 @@ def _near(network: Network, box: NDArray[np.int64], side: int, cells: NDArray[np
     return cells[np.abs(network(middles)) < np.float32(REACH * 2 / side)]
 
 
-def _grid(network: Network, cells: NDArray[np.int64], side: int) -> Grid:
+def _grid(network: Values, cells: NDArray[np.int64], side: int) -> Grid:
     used = np.zeros((side + 1,) * 3, bool)
     for octant in _OCTANTS:
         used[tuple((cells + octant).T)] = True
@@ -122,6 +125,11 @@ def _grid(network: Network, cells: NDArray[np.int64], side: int) -> Grid:
 
 
 # ---- bytes
+
+
+def step_of(exponent: int) -> float:
+    """Of a grid's integers."""
+    return float(2.0 ** (exponent / PER_OCTAVE))
 
 
 def encode_values(grids: list[Grid], integers: list[NDArray[np.int64]]) -> bytes:
@@ -148,7 +156,8 @@ def _code(
 ) -> None:
 
     none = np.full((1, 1, 1), -1, np.int32), np.zeros(0, np.int64)
-    coarser = [none, *((grid.node_at, values) for grid, values in zip(grids, integers))]
-    for grid, values, above in zip(grids, integers, coarser):
+    for level, (grid, values) in enumerate(zip(grids, integers)):
+        finer = level > 0 and grid.cells == 2 * grids[level - 1].cells
+        above = (grids[level - 1].node_at, integers[level - 1]) if finer else none
         weights = np.full((CLASSES, _WEIGHTS), (1 << 16) * 2 // 5, np.int64)
         code_values(coder, data, fresh_models(MODELS), weights, grid.node_at, grid.nodes, grid.near, *above, values)

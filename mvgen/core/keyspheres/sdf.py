@@ -7,7 +7,7 @@ The network finds the surface roughly and the sign everywhere. Where it comes ne
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.core.keyspheres import codec
-from mvgen.core.keyspheres.corrections import Task, choose
+from mvgen.core.keyspheres import codec, colours
+from mvgen.core.keyspheres.corrections import Task, choose_with_step, exponent_of
 from mvgen.core.keyspheres.latents import (
     MOST_CELLS,
     MOST_FIRST,
@@ -27,10 +27,11 @@ from mvgen.core.keyspheres.latents import (
     decode_values,
     grids_of,
     regions_of,
+    step_of,
 )
 from mvgen.core.keyspheres.learn import Lesson, fresh_sines, learn, learn_rounded, sine_form
 from mvgen.core.keyspheres.network import Network
-from mvgen.core.keyspheres.payload import PER_OCTAVE, Packed, box_of, unpack, with_pieces
+from mvgen.core.keyspheres.payload import Packed, box_of, unpack, with_pieces
 from mvgen.core.keyspheres.samples import Distance, Normal
 from mvgen.core.keyspheres.surface import largest_pieces, projected, surface_of
 from mvgen.core.nearest import face_normals, sample_surface
@@ -59,10 +60,8 @@ _BAND, _FALL = 0.03, 0.006  # corrections are chosen for points nearer than this
 _FIRST = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64)  # cells a side of the coarser of two grids
 _NODES = 3.6  # of the finer grid, for each byte
 _FIRST_STEP = 1.8e-3  # of integers, at the bytes above
-_STEP = 4.0  # of the mean error that is left
 _ON_SURFACE = 20_000  # points that tell which regions the surface goes through
 _LEAST_ROOM = 16  # bytes for corrections
-_STEPS_TRIED = 4
 _FLOATING = 0.01  # mean distance from the shape of a piece that does not belong to it
 _FINEST = RESOLUTION  # resolution that a file may ask for
 _MOST_WEIGHTS = 8  # of the network, for each of its bytes
@@ -72,7 +71,7 @@ _TAIL = struct.Struct("<BBb")  # cells of the first grid, grids, exponent of the
 
 
 def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes:
-    """Raises CannotError for a mesh without an inside or with colours, or for a size that is too small."""
+    """Raises CannotError for a mesh without an inside, or for a size that is too small."""
     settings = goal.field
     if settings.paper or settings.latent or settings.spheres is not None:
         raise CannotError("the sdf codec has no spheres", "--codec keyspheres has")
@@ -120,6 +119,19 @@ def decode(payload: bytes, resolution: int | None = None) -> Mesh:
 
 def resolution_of(payload: bytes) -> int:
     return unpack(_split(payload)[0]).resolution
+
+
+def encode_colours(payload: bytes, mesh: Mesh, size: int, seed: int) -> bytes:
+    return colours.encode_colours(_place(payload), mesh, size, seed)
+
+
+def coloured(mesh: Mesh, payload: bytes, data: bytes) -> Mesh:
+    return replace(mesh, colours=colours.decode_colours(_place(payload), data, mesh.vertices))
+
+
+def _place(payload: bytes) -> colours.Place:
+    field = _unpacked(payload)
+    return colours.Place(field.values, field.packed.box, field.packed.normal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,10 +215,6 @@ def _unpacked(payload: bytes) -> Field:
     return Field(packed, regions, kept, Corrected(network, grids, [v.astype(np.float32) * step for v in integers]))
 
 
-def step_of(exponent: int) -> float:
-    return float(2.0 ** (exponent / PER_OCTAVE))
-
-
 # ---- choosing
 
 
@@ -243,17 +251,9 @@ def _tail(
     near = np.abs(values) < _BAND
     some, target = points[near], values[near]
     task = Task.of(grids, some, target - packed.network(some), np.exp(-np.abs(target) / _FALL))
-    exponent = _exponent(_FIRST_STEP * (DEFAULT_BYTES / size) ** (1 / _POWER))
-    best, best_at = choose(task, step_of(exponent), room - len(marks)), exponent
-    for _ in range(_STEPS_TRIED):
-        exponent = _exponent(_STEP * best.error)
-        if abs(exponent - best_at) <= PER_OCTAVE // 2:
-            break
-        other = choose(task, step_of(exponent), room - len(marks))
-        if other.error >= best.error:
-            break
-        best, best_at = other, exponent
-    return _TAIL.pack(grids[0].cells, len(grids), best_at) + marks + best.data
+    exponent = exponent_of(_FIRST_STEP * (DEFAULT_BYTES / size) ** (1 / _POWER))
+    best, exponent = choose_with_step(task, exponent, room - len(marks))
+    return _TAIL.pack(grids[0].cells, len(grids), exponent) + marks + best.data
 
 
 def _grids(packed: Packed, surface: NDArray[np.floating], room: int) -> tuple[NDArray[np.bool_], list[Grid]]:
@@ -269,10 +269,6 @@ def _grids(packed: Packed, surface: NDArray[np.floating], room: int) -> tuple[ND
         if len(grids[1].nodes) >= _NODES * room:
             break
     return kept, grids
-
-
-def _exponent(step: float) -> int:
-    return int(np.clip(np.rint(PER_OCTAVE * np.log2(step)), -127, 127))
 
 
 def true_pieces(field: Field, distance: Distance) -> int:
