@@ -58,7 +58,7 @@ def kinds() -> list[str]:
     from tests.core.io.test_damage import KINDS
 
     packed = [f"mks-{codec.name}-{shape}" for codec in candidates("auto") for shape in MKS]
-    fields = [f"mks-{codec.name}-closed" for codec in CODECS if codec.field]
+    fields = [f"mks-{codec.name}-{shape}" for codec in CODECS if codec.field for shape in ("closed", "colours")]
     return [*packed, *fields, *KINDS]
 
 
@@ -156,21 +156,31 @@ def damage_mks(data: bytes, rng: np.random.Generator) -> bytes:
     if rng.random() < 0.25:
         return damage(data, rng)
     length = data[4]
-    head, rest = data[5 : 5 + length], data[5 + length + 4 :]
-    number, size, at = rest[0], 0, 1
-    while True:
-        size |= (rest[at] & 127) << (7 * (at - 1))
-        at += 1
-        if rest[at - 1] < 128:
-            break
-    payload = rest[at : at + size]
+    head, sections = data[5 : 5 + length], sections_of(data[5 + length + 4 :])
     if rng.random() < 0.2:
         head = damage(head, rng)[:127]
     else:
-        payload = damage(payload, rng)
-    start = data[:4] + bytes([len(head)]) + head
-    section = bytes([number]) + varint(len(payload)) + payload
-    return b"".join(part + struct.pack("<I", zlib.crc32(part)) for part in (start, section))
+        one = int(rng.integers(len(sections)))
+        sections[one] = sections[one][0], damage(sections[one][1], rng)
+    parts = [data[:4] + bytes([len(head)]) + head]
+    parts += [bytes([number]) + varint(len(content)) + content for number, content in sections]
+    return b"".join(part + struct.pack("<I", zlib.crc32(part)) for part in parts)
+
+
+def sections_of(data: bytes) -> list[tuple[int, bytes]]:
+    """Number and content of each."""
+    out, at = [], 0
+    while at < len(data):
+        number, size, shift = data[at], 0, 0
+        while True:
+            at += 1
+            size |= (data[at] & 127) << shift
+            shift += 7
+            if data[at] < 128:
+                break
+        out.append((number, data[at + 1 : at + 1 + size]))
+        at += 1 + size + 4
+    return out
 
 
 def damage_zip(data: bytes, rng: np.random.Generator) -> bytes:

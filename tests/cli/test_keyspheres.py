@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,22 @@ def test_a_field_returns_in_the_mesh_s_own_place(box: Path) -> None:
     assert np.allclose(mesh.bounds, [[8, -2, -7], [12, 2, -3]], atol=0.2) and found["faces"] == len(mesh.faces)
     listed = ok(box, "decompress", "b.mks", "--list")["files"][0]
     assert listed["resolution"] == 128 and listed["faces"] > found["faces"]
+
+
+@pytest.mark.slow
+def test_colours_survive_but_not_as_published(box: Path) -> None:
+    mesh = load_mesh(box / "ball.ply")
+    red = ((mesh.vertices[:, 2] + 7) / 4).clip(0, 1)
+    save_mesh(replace(mesh, colours=np.stack([red, 0 * red, 1 - red], axis=1).astype(np.float32)), box / "red.ply")
+    words = ("--codec", "keyspheres", "--spheres", 8, "--target-size", 900, *SMALL)
+    report = ok(box, "compress", "red.ply", "-o", "r.mks", *words)
+    assert report["bytes"] <= 900 and report["colours"]
+    ok(box, "decompress", "r.mks", "-o", "r.ply", "--resolution", 40)
+    back = load_mesh(box / "r.ply")
+    assert back.colours is not None and back.colours[:, 1].max() < 0.2
+    assert np.abs(back.colours[:, 0] - ((back.vertices[:, 2] + 7) / 4).clip(0, 1)).mean() < 0.04
+    done = run(box, "compress", "red.ply", "-o", "n.mks", "--codec", "keyspheres", "--paper")
+    assert done.returncode == 1 and b"colours" in done.stderr and not (box / "n.mks").exists()
 
 
 @pytest.mark.parametrize(

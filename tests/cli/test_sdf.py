@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 
+from mvgen.core.compress.container import Packed, pack, unpack
+from mvgen.core.compress.file import read_mks
+from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import load_mesh, save_mesh
 from tests.cli.test_keyspheres import ok, run
@@ -17,15 +21,22 @@ DATA = os.environ.get("MVGEN_DATA")
 SMALL = ("--codec", "sdf", "--effort", "1", "--samples", "6k", "--width", "8", "--layers", "2")
 
 
+def paint(points: np.ndarray) -> np.ndarray:
+    """Colours [N, 3] of a ball of radius 2 around 0: soft bands, and from red to blue."""
+    wave, along = 0.5 + 0.4 * np.sin(3 * points[:, 2]), (points[:, 0] + 2) / 4
+    return np.stack([along, wave, 1 - along], axis=1).clip(0, 1).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a ball far from the origin, the same with a hole, and the same with colours."""
+    """A folder with a ball far from the origin, the same with a hole, with colours, and with one colour."""
     folder = tmp_path_factory.mktemp("sdf")
     ball = trimesh.creation.icosphere(3, 2.0)
     vertices, faces = np.asarray(ball.vertices) + np.array([10, 0, -5]), np.asarray(ball.faces, np.int32)
     save_mesh(Mesh(vertices, faces), folder / "ball.ply")
     save_mesh(Mesh(vertices, faces[300:]), folder / "open.ply")
-    save_mesh(Mesh(vertices, faces, colours=np.full((len(vertices), 3), 0.5, np.float32)), folder / "painted.ply")
+    save_mesh(Mesh(vertices, faces, colours=paint(vertices - [10, 0, -5])), folder / "painted.ply")
+    save_mesh(Mesh(vertices, faces, colours=np.full((len(vertices), 3), 0.6, np.float32)), folder / "even.ply")
     return folder
 
 
@@ -42,11 +53,41 @@ def test_a_mesh_comes_back_in_its_own_place_within_the_size(place: Path) -> None
     assert listed["codec"] == "sdf" and listed["resolution"] == 192 and listed["faces"] > found["faces"]
 
 
-@pytest.mark.parametrize(("name", "word"), [("open.ply", "no inside"), ("painted.ply", "colours")])
-def test_what_it_cannot_hold_is_refused_with_a_way_out(place: Path, name: str, word: str) -> None:
-    done = run(place, "compress", name, "-o", "n.mks", *SMALL)
+@pytest.mark.slow
+def test_colours_survive_within_the_size(place: Path) -> None:
+    report = ok(place, "compress", "painted.ply", "-o", "p.mks", "--target-size", "1500", *SMALL)
+    assert 1200 < report["bytes"] <= 1500 and report["colours"] and report["mean_error"] < 2e-3
+    ok(place, "decompress", "p.mks", "-o", "p.ply", "--resolution", 40)
+    mesh = load_mesh(place / "p.ply")
+    assert mesh.colours is not None
+    assert np.abs(mesh.colours - paint(mesh.vertices - [10, 0, -5])).mean() < 0.03
+    assert ok(place, "decompress", "p.mks", "--list")["files"][0]["colours"]
+    assert ok(place, "decompress", "p.mks", "--test")["files"][0]["sound"]
+    whole = (place / "p.mks").read_bytes()
+    (place / "q.mks").write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
+    done = run(place, "decompress", "q.mks", "-o", "q.ply")
+    assert done.returncode == 3 and b"q.mks: is damaged" in done.stderr and b"section 3" in done.stderr
+    assert not (place / "q.ply").exists()
+
+
+@pytest.mark.slow
+def test_one_colour_takes_a_few_bytes(place: Path) -> None:
+    report = ok(place, "compress", "even.ply", "-o", "e.mks", "--target-size", "1000", *SMALL)
+    packed = unpack((place / "e.mks").read_bytes(), "e.mks")
+    assert packed.colours == bytes([153] * 3) and 900 < report["bytes"] <= 1000
+    plain = pack(Packed(replace(packed.head, colours=False), packed.payload))
+    assert report["bytes"] == len(plain) + 9
+    with pytest.raises(InputError, match="what its head says"):
+        read_mks(pack(replace(packed, colours=None)), "x")
+    with pytest.raises(InputError, match="what its head says"):
+        read_mks(pack(replace(packed, head=replace(packed.head, colours=False))), "x")
+
+
+def test_what_has_no_inside_is_refused_with_a_way_out(place: Path) -> None:
+    done = run(place, "compress", "open.ply", "-o", "n.mks", *SMALL)
     text = done.stderr.decode()
-    assert done.returncode == 1 and word in text and "--codec surface" in text and not (place / "n.mks").exists()
+    assert done.returncode == 1 and "no inside" in text and "--codec surface" in text
+    assert not (place / "n.mks").exists()
 
 
 @pytest.mark.parametrize("option", [("--spheres", "9"), ("--paper",), ("--latent",)])

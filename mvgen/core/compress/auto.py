@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvgen.core.compress.codec import Codec, Goal, candidates
 from mvgen.core.compress.container import Head, Packed, frame_of, pack
@@ -121,11 +122,11 @@ def _needless(codec: Codec, results: list[Result], source: _Source, goal: Goal) 
 def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, seed: int, progress: Progress) -> Result:
     """What one codec makes of the goal, asked anew with tighter bounds while its errors are too large."""
     beside = replace(head, vertices=_MANY, faces=2 * _MANY + _UNEVEN, resolution=_FINE) if codec.field else head
-    painted = codec.field and source.mesh.colours is not None
+    colours = source.mesh.colours if codec.field else None
     inner = goal
     if goal.bytes is not None:
         room = goal.bytes - _overhead(beside, goal.bytes)
-        inner = replace(goal, bytes=room - _for_colours(source.mesh, room) if painted else room)
+        inner = replace(goal, bytes=room - _for_colours(colours, room))
     if inner.bytes is not None and inner.bytes < 1:
         raise CannotError(f"{goal.bytes} bytes are fewer than the file needs beside the mesh", "allow more")
     for _ in range(_ROUNDS):
@@ -134,12 +135,14 @@ def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, see
         if goal.bytes is not None or met(found.errors, goal):
             break
         inner = _tighter(inner, found.errors, goal)
-    return _coloured(found, source, head, goal, seed) if painted else found
+    return found if colours is None else _coloured(found, source, head, goal, seed)
 
 
-def _for_colours(mesh: Mesh, room: int) -> int:
-    """Bytes of a field's colours, with what a section needs, of so many that they share with the field."""
-    even = np.ptp(mesh.colours, axis=0).max() < _LEVEL
+def _for_colours(colours: NDArray[np.float32] | None, room: int) -> int:
+    """Bytes of a field's colours [V, 3], with what a section needs, of so many that they share with the field."""
+    if colours is None:
+        return 0
+    even = np.ptp(colours, axis=0).max() < _LEVEL
     return _SECTION + (_WHOLE if even else round(_COLOURS * room))
 
 

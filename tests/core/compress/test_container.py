@@ -41,10 +41,10 @@ HEADS = st.builds(
 HEAD = Head(3, Frame(2.0, (1, -70, 9000)), 0.001, 0.01, True, 1500, 2996, (0.5, 0.5, 0.7), 240_000)
 
 
-@given(HEADS, st.binary(max_size=300))
-def test_what_is_packed_comes_back(head: Head, payload: bytes) -> None:
-    data = pack(Packed(head, payload))
-    assert unpack(data, "x") == Packed(head, payload)
+@given(HEADS, st.binary(max_size=300), st.none() | st.binary(max_size=200))
+def test_what_is_packed_comes_back(head: Head, payload: bytes, colours: bytes | None) -> None:
+    data = pack(Packed(head, payload, colours))
+    assert unpack(data, "x") == Packed(head, payload, colours)
     assert unpack_head(data[:256], "x") == head
 
 
@@ -96,6 +96,8 @@ def test_unknown_sections_are_refused_where_critical_and_skipped_where_not() -> 
         unpack(whole + section(9, b"new"), "x")
     with pytest.raises(InputError, match="two payloads"):
         unpack(whole + section(1, b"new"), "x")
+    with pytest.raises(InputError, match="two sections of colours"):
+        unpack(whole + 2 * section(3, b"new"), "x")
 
 
 @pytest.mark.parametrize(

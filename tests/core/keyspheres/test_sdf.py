@@ -118,13 +118,10 @@ def test_more_bytes_leave_less_error(made):
     assert abs(left.mean() - errors[3]) < 1e-5
 
 
-def test_what_has_no_inside_has_colours_or_spheres_is_refused():
+def test_what_has_no_inside_or_spheres_is_refused():
     ball = dumbbell()
     with pytest.raises(CannotError, match="no inside"):
         sdf.encode(Mesh(ball.vertices, ball.faces[300:]), Goal(bytes=900, field=TINY), 1, 0, Silent())
-    painted = Mesh(ball.vertices, ball.faces, colours=np.ones((len(ball.vertices), 3), np.float32))
-    with pytest.raises(CannotError, match="sdf codec does not hold colours"):
-        sdf.encode(painted, Goal(bytes=900, field=TINY), 1, 0, Silent())
     with pytest.raises(CannotError, match="no spheres"):
         sdf.encode(ball, Goal(bytes=900, field=FieldSettings(spheres=4)), 1, 0, Silent())
 
