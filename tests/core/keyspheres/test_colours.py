@@ -43,6 +43,12 @@ def error(mesh: Mesh, data: bytes) -> float:
     return float(np.abs(decode_colours(PLACE, data, mesh.vertices) - mesh.colours).mean())
 
 
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    """The bands in 150 bytes."""
+    return encode_colours(PLACE, painted(bands), 150, 0)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(3, 9), st.integers(1, 2), st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.5, 1.0]))
 def test_integers_of_three_channels_come_back(first: int, count: int, seed: int, share: float) -> None:
@@ -61,14 +67,13 @@ def test_brightness_and_differences_are_another_form_of_colours(seed: int) -> No
     assert (np.abs(parts) <= 1).all()
 
 
-def test_sizes_are_kept_and_more_bytes_leave_less_error() -> None:
+def test_sizes_are_kept_and_more_bytes_leave_less_error(data: bytes) -> None:
     mesh = painted(bands)
-    whole = error(mesh, encode_colours(PLACE, mesh, 3, 0))
-    codes = [encode_colours(PLACE, mesh, size, 0) for size in (60, 120)]
-    assert all(0.8 * size < len(code) <= size for code, size in zip(codes, (60, 120)))
-    errors = [whole, *(error(mesh, code) for code in codes)]
-    assert errors == sorted(errors, reverse=True) and errors[1] < 0.5 * whole and errors[2] < 0.08
-    assert codes[0] == encode_colours(PLACE, mesh, 60, 0)
+    codes = [encode_colours(PLACE, mesh, 3, 0), encode_colours(PLACE, mesh, 60, 0), data]
+    assert len(codes[0]) == 3 and 50 < len(codes[1]) <= 60 and 130 < len(data) <= 150
+    errors = [error(mesh, code) for code in codes]
+    assert errors[1] < 0.5 * errors[0] and errors[2] < 0.8 * errors[1]
+    assert codes[1] == encode_colours(PLACE, mesh, 60, 0)
 
 
 def test_one_colour_takes_three_bytes_and_is_exact() -> None:
@@ -84,12 +89,6 @@ def test_where_the_bytes_are_too_few_one_colour_is_left() -> None:
     assert len(encode_colours(PLACE, mesh, 8, 0)) == 3
     with pytest.raises(CannotError, match="too few"):
         encode_colours(PLACE, mesh, 2, 0)
-
-
-@pytest.fixture(scope="module")
-def data() -> bytes:
-    """The bands in 150 bytes."""
-    return encode_colours(PLACE, painted(bands), 150, 0)
 
 
 def test_away_from_all_nodes_is_the_colour_of_all(data: bytes) -> None:
