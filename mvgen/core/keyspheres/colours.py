@@ -65,10 +65,9 @@ def encode_colours(place: Place, mesh: Mesh, size: int, seed: int) -> bytes:
     """Those of a mesh in the frame of files, in at most ``size`` bytes, three or more. Raises CannotError."""
     if size < _WHOLE:
         raise CannotError(f"{size} bytes are too few for colours", "allow more bytes")
-    points, colours = _samples(mesh, _FEWEST, seed)
-    whole = np.rint(np.median(colours, axis=0) * _TOP).astype(np.uint8)
+    whole = np.rint(np.median(_samples(mesh, _FEWEST, seed)[1], axis=0) * _TOP).astype(np.uint8)
     start, room = whole.tobytes(), size - _WHOLE - _TAIL.size
-    if room < 1 or np.abs(colours * _TOP - whole).max() <= 1:
+    if room < 1 or np.abs(_clean(mesh) * _TOP - whole).max() <= 1:
         return start
     grids = _grids(place, room)
     count = min(max(_POINTS * len(grids[-1].nodes), _FEWEST), _MOST)
@@ -130,12 +129,16 @@ def _joined(parts: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _samples(mesh: Mesh, count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points [N, 3] of a mesh, evenly by area, and their colours [N, 3]."""
-    assert mesh.colours is not None
     samples, face = sample_surface(mesh, count, np.random.default_rng(seed))
     corners = mesh.faces[face]
     weights = barycentric(mesh.vertices[corners], samples.points)
-    colours = np.clip(np.nan_to_num(mesh.colours.astype(np.float64)), 0, 1)
-    return samples.points, np.einsum("nk,nkc->nc", weights, colours[corners]).clip(0, 1)
+    return samples.points, np.einsum("nk,nkc->nc", weights, _clean(mesh)[corners]).clip(0, 1)
+
+
+def _clean(mesh: Mesh) -> NDArray[np.float64]:
+    """Colours [V, 3] of the vertices, all from 0 to 1."""
+    assert mesh.colours is not None
+    return np.nan_to_num(mesh.colours.astype(np.float64)).clip(0, 1)
 
 
 def _grids(place: Place, room: int) -> list[Grid]:

@@ -84,6 +84,11 @@ def test_one_colour_takes_three_bytes_and_is_exact() -> None:
     assert encode_colours(PLACE, odd, 500, 0) == bytes(3)
 
 
+def test_a_small_spot_is_not_passed_over() -> None:
+    mesh = painted(lambda points: np.where(np.arange(len(points)) == 7, 0.0, 1.0)[:, None].repeat(3, 1))
+    assert len(encode_colours(PLACE, mesh, 60, 0)) > 3
+
+
 def test_where_the_bytes_are_too_few_one_colour_is_left() -> None:
     mesh = painted(bands)
     assert len(encode_colours(PLACE, mesh, 8, 0)) == 3
