@@ -66,7 +66,7 @@ refined: $(STAMP)  ## Measure the detail that refine brings back (with MVGEN_DAT
 splat-fits: $(STAMP)  ## Splats fitted to the rendered sets in MVGEN_DATA, some photos held out
 	$(BIN)/python -m benchmarks.fits $(ARGS)
 
-compression: $(STAMP)  ## Compressed meshes beside decimation and Draco (with MVGEN_DATA; long)
+compression: $(STAMP)  ## Compressed meshes beside decimation and Draco (with MVGEN_DATA; long; ARGS=--networks: key spheres too)
 	$(BIN)/python -m benchmarks.compress $(ARGS)
 
 workflow: $(STAMP)  ## Measure whether the workflow holds: large sets, kills, known cameras, ...

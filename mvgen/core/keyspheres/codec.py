@@ -1,8 +1,8 @@
 """The codec "keyspheres": a shape as a network that sees a few spheres inside it.
 
 With ``paper`` the network is trained by the published recipe and kept in float32, for a grid of 128 nodes over [-1, 1].
-Else the same network has its leading linear layer folded away, is trained for a fixed number of steps, and learns on
-with rounded weights, which an adaptive code keeps.
+Else the network has no leading linear layer, which would only be a part of the next one, and that is one of sines. It
+is trained for a fixed number of steps, and learns on with rounded weights, which an adaptive code keeps.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mvgen.core.compress.prepare import openness
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres import colours
-from mvgen.core.keyspheres.learn import Lesson, learn, learn_rounded
-from mvgen.core.keyspheres.network import Network, fresh_weights, published_sizes
+from mvgen.core.keyspheres.learn import Lesson, first_sine_form, fresh_first_sine, learn, learn_rounded
+from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, pack_exact, rounded_spheres, unpack
 from mvgen.core.keyspheres.samples import Distance, Normal, published_samples
 from mvgen.core.keyspheres.spheres import Spheres, key_spheres
@@ -28,13 +28,15 @@ from mvgen.core.progress import Progress
 from mvgen.core.surface.simplify import face_parts
 
 SPHERES, WIDTH, LAYERS = 128, 32, 6
+INPUTS = 7  # x, y, z and the mean sphere
 PAPER_SAMPLES = 1_000_000
 RESOLUTION = 128  # as published; finer grids cost more to measure than they mend
 DEFAULT_BYTES = 7900  # of a payload, where no size is asked for
 _SAMPLES = 60_000  # for each step of effort
 _STEPS = 6_000
 _BATCH = 1024
-_RATE = 5e-3
+_RATE = 1e-2
+_REACH = 6.0  # of the first layer's random weights
 _FINE = 0.25  # share of steps and rate with rounded weights
 
 
@@ -43,7 +45,7 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     ``paper`` for one with colours."""
     settings = goal.field
     if settings.paper and mesh.colours is not None:
-        raise CannotError("networks as published hold no colours", "leave --paper out, or the colours")
+        raise CannotError("networks as published hold no colours", "leave --paper out; --texture drop leaves a texture out")
     normal, shape = normalised(mesh, "keyspheres", seed)
     distance = Distance(shape)
     spheres = measured_spheres(shape, distance, settings, seed)
@@ -56,9 +58,9 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
         raise CannotError("latent features are kept as published only", "add --paper, or leave --latent out")
     rng = np.random.default_rng(seed)
     points, values = published_samples(distance, settings.samples or _SAMPLES * effort, rng, progress)
-    sizes, kinds = published_sizes(len(spheres), settings.width or WIDTH, settings.layers or LAYERS, False)
-    wide = Network(fresh_weights(sizes, False, rng), sizes, kinds, rounded_spheres(spheres))
-    packed = Packed(wide.folded(), normal, box, RESOLUTION, pieces)
+    sizes, kinds = first_sine_form(INPUTS, settings.width or WIDTH, settings.layers or LAYERS)
+    network = Network(fresh_first_sine(sizes, _REACH, rng), sizes, kinds, rounded_spheres(spheres))
+    packed = Packed(network, normal, box, RESOLUTION, pieces)
     return fitted(packed, points, values, goal.bytes or DEFAULT_BYTES, _STEPS * effort, rng, progress)
 
 

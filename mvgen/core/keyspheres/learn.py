@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from mvgen.core.errors import CannotError
 from mvgen.core.keyspheres.payload import Packed, with_weights
 from mvgen.core.keyspheres.rounding import Rounding, choose_rounding, coarser
 from mvgen.core.progress import Progress
-from mvgen.kernels.mlp import LINEAR, SINE, offsets_of, train
+from mvgen.kernels.mlp import LEAKY, LINEAR, SINE, offsets_of, train
 
 _CHUNK = 200  # steps between signs of life
 _WARM = 0.02  # share of the steps in which the rate grows
@@ -63,6 +64,21 @@ def fresh_sines(sizes: NDArray[np.int64], reach: float, rng: np.random.Generator
 def sine_form(inputs: int, width: int, hidden: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(sizes, kinds) of a network of sines with a linear output."""
     return np.array([inputs, *[width] * hidden, 1], np.int64), np.array([*[SINE] * hidden, LINEAR], np.int64)
+
+
+def first_sine_form(inputs: int, width: int, hidden: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(sizes, kinds) of a network whose first layer alone is of sines, the next leaky, with a linear output."""
+    kinds = np.array([SINE, *[LEAKY] * (hidden - 1), LINEAR], np.int64)
+    return np.array([inputs, *[width] * hidden, 1], np.int64), kinds
+
+
+def fresh_first_sine(sizes: NDArray[np.int64], reach: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random weights [P] of such a network: even within ``reach`` and half a turn, then within 1 / sqrt(inputs)."""
+    parts = []
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes.tolist())):
+        width, shift = (reach, np.pi) if layer == 0 else (1 / np.sqrt(n_in), 1 / np.sqrt(n_in))
+        parts += [rng.uniform(-width, width, n_in * n_out), rng.uniform(-shift, shift, n_out)]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def learn(
