@@ -45,7 +45,7 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     ``paper`` for one with colours."""
     settings = goal.field
     if settings.paper and mesh.colours is not None:
-        raise CannotError("networks as published hold no colours", "leave --paper out; --texture drop leaves a texture out")
+        raise CannotError("networks as published hold no colours", "leave --paper out, or drop the colours")
     normal, shape = normalised(mesh, "keyspheres", seed)
     distance = Distance(shape)
     spheres = measured_spheres(shape, distance, settings, seed)
