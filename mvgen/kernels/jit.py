@@ -20,6 +20,7 @@ from mvgen import __version__
 __all__ = [
     "exact_kernel",
     "exact_pixel_function",
+    "inlined_kernel",
     "inner_kernel",
     "kernel",
     "load_for_cuda",
@@ -66,7 +67,9 @@ _INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 kernel = njit(parallel=True, fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 serial_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True)
 strict_kernel = njit(cache=KEPT, nogil=True)  # arithmetic in the order written
-exact_kernel = njit(error_model="numpy", cache=KEPT, nogil=True)  # likewise, and x / 0 is infinite: compiles faster
+# as serial_kernel, and a part of each kernel that calls it, for the reason that `pixel_function` gives
+inlined_kernel = njit(fastmath=True, error_model="numpy", cache=KEPT, nogil=True, forceinline=True)
+exact_kernel = njit(error_model="numpy", cache=KEPT, nogil=True)  # in order, and x / 0 is infinite: compiles faster
 # likewise, for calls from other kernels alone, which keep it with them: compiles faster still
 inner_kernel = njit(error_model="numpy", nogil=True, **_INNER)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels.jit import kernel, prange, serial_kernel, strict_kernel
+from mvgen.kernels.jit import inlined_kernel, kernel, prange, serial_kernel, strict_kernel
 
 LINEAR, LEAKY, SINE = range(3)
 SLOPE = np.float32(0.1)
@@ -100,7 +100,7 @@ def evaluate(
 # ---- training
 
 
-@serial_kernel
+@inlined_kernel
 def _dense(theta, start, n_in, n_out, x, z):
     bias = start + n_in * n_out
     for o in range(n_out):
@@ -127,7 +127,7 @@ def _dense(theta, start, n_in, n_out, x, z):
             i += 1
 
 
-@serial_kernel
+@inlined_kernel
 def _dense_back(theta, start, n_in, n_out, dz, dx):
     """dx = W^T dz."""
     for i in range(n_in):
@@ -154,7 +154,7 @@ def _dense_back(theta, start, n_in, n_out, dz, dx):
             o += 1
 
 
-@serial_kernel
+@inlined_kernel
 def _dense_gradient(gradient, start, n_in, n_out, x, dz):
     """gradient += dz x^T for the weights, and the sums of dz for the biases."""
     bias = start + n_in * n_out
@@ -186,7 +186,7 @@ def _dense_gradient(gradient, start, n_in, n_out, x, dz):
             i += 1
 
 
-@serial_kernel
+@inlined_kernel
 def _activate(kind, z, slope, n):
     """z becomes its activation; slope its derivative."""
     if kind == LEAKY:
@@ -207,7 +207,7 @@ def _activate(kind, z, slope, n):
                 slope[o, c] = sign * (_ONE + q * (_C2 + q * (_C4 + q * (_C6 + q * (_C8 + q * _C10)))))
 
 
-@serial_kernel
+@inlined_kernel
 def _block_gradient(theta, sizes, kinds, offsets, tanh, target, weight, count, acts, slopes, dz, dx, gradient):
     """Adds the gradient of a block whose inputs are in acts[0]; the weighted sum of |error|."""
     layers = len(kinds)
@@ -241,7 +241,7 @@ def _block_gradient(theta, sizes, kinds, offsets, tanh, target, weight, count, a
     return loss
 
 
-@serial_kernel
+@inlined_kernel
 def _chunk_gradient(theta, sizes, kinds, offsets, tanh, rows, targets, weights, first, count, prefix, chunk, gradient):
     """Fills gradient [P] with that of every CHUNKS-th block from ``chunk`` on; the weighted sum of |error|."""
     widest = sizes.max()
@@ -278,7 +278,7 @@ def batch_gradient(theta, sizes, kinds, offsets, tanh, rows, targets, weights, f
         )
 
 
-@serial_kernel
+@inlined_kernel
 def adam(theta, moments, free, parts, scale, rate, step):
     """A step of Adam (0.9, 0.999, 1e-8) along the sum of parts times scale, for the weights that are free (0 or 1)."""
     first, second = moments[0], moments[1]
@@ -298,7 +298,7 @@ def adam(theta, moments, free, parts, scale, rate, step):
         theta[k] -= size * first[k] / (np.sqrt(second[k] * root) + tiny)
 
 
-@serial_kernel
+@inlined_kernel
 def rounded(theta, steps, out):
     """Each weight at the nearest multiple of its step; as it is where the step is 0."""
     for k in range(len(theta)):

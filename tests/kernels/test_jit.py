@@ -50,6 +50,24 @@ print(hashlib.sha256(b"".join(t.detach().numpy().tobytes() for t in (seen.depth,
 """
 
 
+LEARN = """
+import hashlib
+import numpy as np
+from mvgen.kernels.mlp import LEAKY, LINEAR, SINE, offsets_of, train
+rng = np.random.default_rng(0)
+sizes, kinds = np.array([3, 9, 9, 1]), np.array([SINE, LEAKY, LINEAR])
+offsets = offsets_of(sizes)
+theta = rng.normal(size=int(offsets[-1])).astype(np.float32)
+rows, targets = rng.random((2000, 3)).astype(np.float32), rng.random(2000).astype(np.float32)
+batches, rates = np.array([[0, 500], [500, 500], [1000, 500], [1500, 500]] * 20), np.full(80, 0.01)
+some, ones = np.full(len(theta), 0.01, np.float32), np.ones(len(theta), np.float32)
+moments = np.zeros((2, len(theta)), np.float32)
+net = (sizes, kinds, offsets, False, ones, some, rows, targets, np.ones(2000, np.float32), 0)
+losses = train(theta, moments, 0, *net, batches, rates)
+print(hashlib.sha256(theta.tobytes() + losses.tobytes()).hexdigest())
+"""
+
+
 def use_kernels(**environment: str) -> list[str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME")}
     done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, env={**kept, **environment})
@@ -96,7 +114,7 @@ def test_cpu_and_cuda_copies_do_not_mix() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", [MATCH, DRAW], ids=["match", "draw"])
+@pytest.mark.parametrize("code", [MATCH, DRAW, LEARN], ids=["match", "draw", "learn"])
 def test_kernels_from_the_cache_compute_what_fresh_ones_do(code: str, tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code]
