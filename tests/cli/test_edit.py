@@ -85,6 +85,7 @@ def test_each_region_holds_for_what_follows(folder: Path) -> None:
     assert np.allclose(after.means[50:], before.means[50:] + np.float32([1, 0, 0]))
 
 
+@pytest.mark.slow
 def test_a_recipe_is_written_and_replayed(folder: Path) -> None:
     steps = ["--region", "sphere:0,0,0,1", "--shear", "xy:0.5", "--duplicate", "--mirror", "x", "--stretch", "z:2"]
     report = done(folder, "a.ply", "-o", "b.ply", *steps)

@@ -140,6 +140,7 @@ def test_closed_meshes_have_an_overlap_and_points_do_not(folder: Path) -> None:
     assert cloud["metrics"]["normal_consistency"] is None and "normals" in cloud["reasons"]["normal_consistency"]
 
 
+@pytest.mark.slow
 def test_requirements_and_baselines_decide_the_exit_code(folder: Path, tmp_path: Path) -> None:
     base = ["truth.ply", "truth.ply", "--align", "none"]
     kept = run(folder, *base, "--require", "f_score@1%>=0.9,accuracy<=0.1%", f"--json={tmp_path / 'old.json'}")

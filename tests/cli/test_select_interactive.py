@@ -89,7 +89,8 @@ def same(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
     return bool((one != other).sum() <= 0.01 * other.sum()) and bool(other.any())
 
 
-@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_a_click_is_the_click_of_the_command(folder: Path, name: str) -> None:
     with tab_of(folder, name) as (tab, process):
         choose(tab, "tool", "click")

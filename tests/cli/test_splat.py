@@ -37,6 +37,7 @@ def posed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scene(tmp_path_factory.mktemp("posed"))
 
 
+@pytest.mark.slow
 def test_photos_to_splats_to_a_picture_and_a_mesh(posed: Path, tmp_path: Path) -> None:
     done = run(tmp_path, "splat", str(posed), "-o", "a.ply", "--points", str(posed / "points.ply"), *QUICK,
                "--hold-out", "4", "--json")  # fmt: skip

@@ -168,6 +168,7 @@ def test_what_a_page_still_computes_is_not_waited_for() -> None:
 class TestInABrowser:
     pytestmark = needs_browser
 
+    @pytest.mark.slow
     def test_colours_appear_where_the_first_view_projects_them(self, tmp_path: Path) -> None:
         names = parts(tmp_path)
         pixels = projected(tmp_path, names, 1400, 700)

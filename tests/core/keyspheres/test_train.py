@@ -92,6 +92,7 @@ def test_training_learns_and_repeats(learnt):
     assert np.abs(network(learnt[1]) - learnt[2]).mean() < 0.06
 
 
+@pytest.mark.slow
 def test_the_latent_form_learns(learnt):
     network = train_published(*learnt, 16, 2, True, SMALL, 0, Silent())
     assert network.latent and np.abs(network(learnt[1]) - learnt[2]).mean() < 0.06

@@ -48,6 +48,7 @@ def painted() -> Mesh:
     return bake_colours(ball(3, False), colours, 512)
 
 
+@pytest.mark.slow
 def test_a_made_texture() -> None:
     start = painted()
     views = views_of(ball(6, False), cameras(6, 256))
