@@ -105,8 +105,11 @@ def holds_splats(path: Path) -> bool:
 
 def _named_in(head: bytes, path: Path) -> bool:
     """Whether the text of a glTF file names the extension of splats; its binary part is not looked at."""
+    size = path.stat().st_size
+    if head.startswith(b"glTF"):
+        size = min(20 + int.from_bytes(head[12:16], "little"), size)  # memory is taken for what is asked for
     with path.open("rb") as file:
-        text = file.read(20 + int.from_bytes(head[12:16], "little")) if head.startswith(b"glTF") else file.read()
+        text = file.read(size)
     return gltf_files.EXTENSION_SPLATS.encode() in text
 
 

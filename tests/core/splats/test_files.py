@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import sys
+import tracemalloc
 import types
 import zlib
 from pathlib import Path
@@ -116,6 +117,16 @@ def test_antialiasing_is_remembered(kind: str, tmp_path: Path) -> None:
     splats.metadata["antialiased"] = True
     assert written(splats, tmp_path / f"a{kind}").metadata["antialiased"] is True
     assert not_kept(splats, kind) == [] and len(not_kept(splats, ".splat")) == 2
+
+
+def test_a_length_in_a_header_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.glb"
+    path.write_bytes(struct.pack("<4sIIII", b"glTF", 2, 20, 0xFFFFFFF0, 0x4E4F534A))
+    tracemalloc.start()
+    assert not holds_splats(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10_000_000
 
 
 def test_the_same_splats_give_the_same_bytes(tmp_path: Path) -> None:
