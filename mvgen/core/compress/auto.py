@@ -148,13 +148,15 @@ def _for_colours(colours: NDArray[np.float32] | None, room: int) -> int:
 
 def _coloured(found: Result, source: _Source, head: Head, goal: Goal, seed: int) -> Result:
     """The same with the colours of a field, in the bytes that are left or their share."""
+    from mvgen.core.keyspheres.colours import coloured, encode_colours
+
     if goal.bytes is None:
         room = round(_COLOURS / (1 - _COLOURS) * len(found.payload))
     else:
         room = goal.bytes - len(found.data) - _SECTION
-    field = found.codec.load_field()
-    colours = field.encode_colours(found.payload, source.mesh, max(room, _WHOLE), seed)
-    mesh = field.coloured(found.mesh, found.payload, colours)
+    place = found.codec.load_field().place_of_colours(found.payload)
+    colours = encode_colours(place, source.mesh, max(room, _WHOLE), seed)
+    mesh = coloured(found.mesh, place, colours)
     return _packed(found.codec, found.payload, mesh, found.errors, source, head, goal, colours)
 
 

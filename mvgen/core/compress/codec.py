@@ -22,6 +22,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 
 if TYPE_CHECKING:
+    from mvgen.core.keyspheres.colours import Place
     from mvgen.core.keyspheres.spheres import Spheres
 
 
@@ -60,8 +61,8 @@ class Goal:
 class FieldEncoder(Protocol):
     """The functions of the module of a codec of fields: what it decodes to depends on the grid's resolution.
 
-    Its payload has no colours. They are coded for a payload that is there, in at most ``size`` bytes, and given to a
-    mesh that it was decoded to. Both raise as `encode` and `decode` do.
+    Its payload has no colours: `keyspheres.colours` codes them for the place that the payload tells. That raises as
+    `decode` does.
     """
 
     def encode(self, mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes: ...
@@ -70,9 +71,7 @@ class FieldEncoder(Protocol):
 
     def resolution_of(self, payload: bytes) -> int: ...
 
-    def encode_colours(self, payload: bytes, mesh: Mesh, size: int, seed: int) -> bytes: ...
-
-    def coloured(self, mesh: Mesh, payload: bytes, colours: bytes) -> Mesh: ...
+    def place_of_colours(self, payload: bytes) -> Place: ...
 
 
 class Encoder(Protocol):

@@ -30,7 +30,9 @@ def decoded(packed: Packed, name: str, resolution: int | None = None) -> Mesh:
     try:
         mesh = codec.load().decode(packed.payload) if own else codec.load_field().decode(packed.payload, resolution)
         if packed.colours is not None:
-            mesh = codec.load_field().coloured(mesh, packed.payload, packed.colours)
+            from mvgen.core.keyspheres.colours import coloured
+
+            mesh = coloured(mesh, codec.load_field().place_of_colours(packed.payload), packed.colours)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.hint) from error
     if own:

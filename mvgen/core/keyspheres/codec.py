@@ -16,7 +16,7 @@ from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.compress.prepare import openness
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.core.keyspheres import colours
+from mvgen.core.keyspheres.colours import Place
 from mvgen.core.keyspheres.learn import Lesson, first_sine_form, fresh_first_sine, learn, learn_rounded
 from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, pack_exact, rounded_spheres, unpack
@@ -45,7 +45,10 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     ``paper`` for one with colours."""
     settings = goal.field
     if settings.paper and mesh.colours is not None:
-        raise CannotError("networks as published hold no colours", "leave --paper out, or drop the colours")
+        raise CannotError(
+            "networks as published hold no colours",
+            "leave --paper out, or the colours: --texture drop leaves those of a texture",
+        )
     normal, shape = normalised(mesh, "keyspheres", seed)
     distance = Distance(shape)
     spheres = measured_spheres(shape, distance, settings, seed)
@@ -103,18 +106,10 @@ def resolution_of(payload: bytes) -> int:
     return unpack(payload).resolution
 
 
-def encode_colours(payload: bytes, mesh: Mesh, size: int, seed: int) -> bytes:
-    return colours.encode_colours(_place(payload), mesh, size, seed)
-
-
-def coloured(mesh: Mesh, payload: bytes, data: bytes) -> Mesh:
-    return replace(mesh, colours=colours.decode_colours(_place(payload), data, mesh.vertices))
-
-
-def _place(payload: bytes) -> colours.Place:
+def place_of_colours(payload: bytes) -> Place:
     packed = unpack(payload)
     plain = replace(packed.network, tanh=False)  # which is not the same on every machine, and near 0 changes nothing
-    return colours.Place(plain, packed.box, packed.normal)
+    return Place(plain, packed.box, packed.normal)
 
 
 # ---- what the codecs of fields share

@@ -7,7 +7,7 @@ integers alone. Colours are brightness and two differences (YCoCg), each with in
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,11 @@ def encode_colours(place: Place, mesh: Mesh, size: int, seed: int) -> bytes:
     except CannotError:
         return start
     return start + _TAIL.pack(grids[0].cells, len(grids), exponent) + found.data
+
+
+def coloured(mesh: Mesh, place: Place, data: bytes) -> Mesh:
+    """A mesh in the frame of files with its colours. Raises what `decode_colours` does."""
+    return replace(mesh, colours=decode_colours(place, data, mesh.vertices))
 
 
 def decode_colours(place: Place, data: bytes, points: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ The network finds the surface roughly and the sign everywhere. Where it comes ne
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.core.keyspheres import codec, colours
+from mvgen.core.keyspheres import codec
+from mvgen.core.keyspheres.colours import Place
 from mvgen.core.keyspheres.corrections import Task, choose_with_step, exponent_of
 from mvgen.core.keyspheres.latents import (
     MOST_CELLS,
@@ -121,17 +122,9 @@ def resolution_of(payload: bytes) -> int:
     return unpack(_split(payload)[0]).resolution
 
 
-def encode_colours(payload: bytes, mesh: Mesh, size: int, seed: int) -> bytes:
-    return colours.encode_colours(_place(payload), mesh, size, seed)
-
-
-def coloured(mesh: Mesh, payload: bytes, data: bytes) -> Mesh:
-    return replace(mesh, colours=colours.decode_colours(_place(payload), data, mesh.vertices))
-
-
-def _place(payload: bytes) -> colours.Place:
+def place_of_colours(payload: bytes) -> Place:
     field = _unpacked(payload)
-    return colours.Place(field.values, field.packed.box, field.packed.normal)
+    return Place(field.values, field.packed.box, field.packed.normal)
 
 
 @dataclass(frozen=True, eq=False)
