@@ -212,7 +212,7 @@ def made_up(config: NetworkConfig) -> Network:
     for name, shape in tensor_shapes(config).items():
         noise = torch.randn(shape, generator=chance)
         weights[name] = noise / noise[0].numel() ** 0.5 if len(shape) > 1 else 0.05 * noise + name.endswith("weight")
-    return Network(config, weights)
+    return Network.of(config, weights)
 
 
 def predicted(network: Network, pictures: Any, pairs: list[Pair], again: bool) -> list[PointMap]:

@@ -38,7 +38,7 @@ def load_network(path: Path, progress: Progress, device: str = "cpu") -> Network
     from mvgen.core.dust3r.network import Network
 
     config, tensors = _read(weights_file(path), progress)
-    return Network(config, {name: tensor.to(device) for name, tensor in tensors.items()})
+    return Network.of(config, {name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 def save_network(path: Path, folder: Path, progress: Progress) -> None:

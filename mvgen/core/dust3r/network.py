@@ -27,10 +27,15 @@ ROTATION_BASE = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network ready to run."""
+    """A network ready to run. weights: a checkpoint's, where channels that turn together follow each other."""
 
     config: NetworkConfig
     weights: Weights
+
+    @staticmethod
+    def of(config: NetworkConfig, weights: Weights) -> Network:
+        """From the tensors of a checkpoint."""
+        return Network(config, {name: _in_pairs(name, tensor, config) for name, tensor in weights.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +56,13 @@ def encode(network: Network, images: Tensor) -> Tensor:
     if height % PATCH or width % PATCH:
         raise ValueError(f"pictures of {width}x{height} do not divide into patches of {PATCH} pixels")
     kernel, bias = weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"]
-    tokens = F.conv2d(images, kernel, bias, stride=PATCH).flatten(2).transpose(1, 2)
-    turn = Rotation.of((height // PATCH, width // PATCH), config.encoder_width // config.encoder_heads, tokens)
+    tokens = F.conv2d(images, kernel, bias, stride=PATCH).flatten(2).transpose(1, 2).contiguous()
+    turn = rotation((height // PATCH, width // PATCH), config.encoder_width // config.encoder_heads, tokens.device)
     for i in range(config.encoder_depth):
         block = f"enc_blocks.{i}"
         normed = _norm(weights, f"{block}.norm1", tokens)
-        tokens = tokens + _self_attention(weights, f"{block}.attn", normed, config.encoder_heads, turn)
-        tokens = tokens + _mlp(weights, f"{block}.mlp", _norm(weights, f"{block}.norm2", tokens))
+        tokens += _self_attention(weights, f"{block}.attn", normed, config.encoder_heads, turn)
+        tokens += _mlp(weights, f"{block}.mlp", _norm(weights, f"{block}.norm2", tokens))
     return _norm(weights, "enc_norm", tokens)
 
 
@@ -68,64 +73,69 @@ def decode(network: Network, first: Tensor, second: Tensor, grids: tuple[Grid, G
 
 
 def _decoded(network: Network, first: Tensor, second: Tensor, grids: tuple[Grid, Grid]) -> list[list[Tensor]]:
-    """For each picture the encoder's tokens and those after each block, the last ones normalised."""
+    """For each picture the tokens that its head reads: those after some of the blocks, the last ones normalised."""
     weights, config = network.weights, network.config
     size = config.decoder_width // config.decoder_heads
-    turns = [Rotation.of(grid, size, first) for grid in grids]
-    layers = [[first], [second]]
+    turns = [rotation(grid, size, first.device) for grid in grids]
+    read = [int(config.decoder_depth * share) for share in HOOKS] if config.head == "dpt" else []
+    layers = [[tokens] if 0 in read else [] for tokens in (first, second)]
     now = [_linear(weights, "decoder_embed", tokens) for tokens in (first, second)]
     for i in range(config.decoder_depth):
-        now = [
-            _decoder_block(weights, f"dec_blocks.{i}", config.decoder_heads, now[0], now[1], turns[0], turns[1]),
-            _decoder_block(weights, f"dec_blocks2.{i}", config.decoder_heads, now[1], now[0], turns[1], turns[0]),
-        ]
-        for k in (0, 1):
-            layers[k].append(now[k])
-    for k in (0, 1):
-        layers[k][-1] = _norm(weights, "dec_norm", layers[k][-1])
-    return layers
+        blocks = [f"dec_blocks.{i}", f"dec_blocks2.{i}"]
+        memory = [_norm(weights, f"{block}.norm_y", other) for block, other in zip(blocks, now[::-1])]
+        for k, block in enumerate(blocks):
+            _decode_block(weights, block, config.decoder_heads, now[k], memory[k], (turns[k], turns[1 - k]))
+            if i + 1 in read[:-1]:
+                layers[k].append(now[k].clone())
+    return [[*kept, _norm(weights, "dec_norm", last)] for kept, last in zip(layers, now)]
 
 
-def _decoder_block(
-    weights: Weights, block: str, heads: int, own: Tensor, other: Tensor, turn: Rotation, other_turn: Rotation
-) -> Tensor:
-    own = own + _self_attention(weights, f"{block}.attn", _norm(weights, f"{block}.norm1", own), heads, turn)
-    memory = _norm(weights, f"{block}.norm_y", other)
+def _decode_block(
+    weights: Weights, block: str, heads: int, own: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]
+) -> None:
+    """Changes a picture's ``own`` tokens; memory: the other's, normalised."""
+    own += _self_attention(weights, f"{block}.attn", _norm(weights, f"{block}.norm1", own), heads, turns[0])
     asking = _norm(weights, f"{block}.norm2", own)
-    own = own + _cross_attention(weights, f"{block}.cross_attn", asking, memory, heads, turn, other_turn)
-    return own + _mlp(weights, f"{block}.mlp", _norm(weights, f"{block}.norm3", own))
+    own += _cross_attention(weights, f"{block}.cross_attn", asking, memory, heads, turns)
+    own += _mlp(weights, f"{block}.mlp", _norm(weights, f"{block}.norm3", own))
 
 
 # ---------------------------------------------------------------- parts
 
 
-@dataclass(frozen=True, eq=False)
-class Rotation:
-    """Rotary positions in two dimensions (Su et al., "RoFormer", 2021): cosines and sines [N, head size].
+def rotation(grid: Grid, size: int, device: torch.device) -> Tensor:
+    """Rotary positions in two dimensions (Su et al., "RoFormer", 2021): complex numbers [N, 1, size / 2].
 
-    Half of a head's channels turn with the row, half with the column; channel k of a half with that a quarter further.
+    Half of a head's channels turn with the row, half with the column, each pair of channels at a speed of its own.
     """
+    half = size // 2
+    speed = ROTATION_BASE ** (-torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)
+    rows, columns = torch.meshgrid(*(torch.arange(n, device=device).float() for n in grid), indexing="ij")
+    angle = torch.cat([place.reshape(-1, 1) * speed for place in (rows, columns)], dim=-1)
+    return torch.polar(torch.ones_like(angle), angle)[:, None]
 
-    cosine: Tensor
-    sine: Tensor
 
-    @staticmethod
-    def of(grid: Grid, size: int, like: Tensor) -> Rotation:
-        half = size // 2
-        frequency = ROTATION_BASE ** (-torch.arange(0, half, 2, device=like.device, dtype=torch.float32) / half)
-        rows, columns = torch.meshgrid(*(torch.arange(n, device=like.device).float() for n in grid), indexing="ij")
-        angles = [place.reshape(-1, 1) * frequency for place in (rows, columns)]
-        angle = torch.cat([angles[0], angles[0], angles[1], angles[1]], dim=-1)
-        return Rotation(angle.cos(), angle.sin())
+def rotate(heads: Tensor, turn: Tensor) -> Tensor:
+    """Turns queries or keys [B, N, heads, size], in place: memory, not arithmetic, takes the time here."""
+    pairs = heads.unflatten(-1, (-1, 2))
+    if heads.dtype == torch.float32:
+        torch.view_as_complex(pairs).mul_(turn)
+    else:
+        pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * turn))
+    return heads
 
-    def __call__(self, heads: Tensor) -> Tensor:
-        """Turned queries or keys [B, heads, N, size]."""
-        out = heads * self.cosine.to(heads.dtype)
-        parts, sines = heads.chunk(4, dim=-1), self.sine.to(heads.dtype).chunk(4, dim=-1)
-        # added in place: memory, not arithmetic, takes the time here
-        for turned, other, sine, sign in zip(out.chunk(4, dim=-1), (1, 0, 3, 2), sines, (-1, 1, -1, 1)):
-            turned.addcmul_(parts[other], sine, value=sign)
-        return out
+
+def _in_pairs(name: str, tensor: Tensor, config: NetworkConfig) -> Tensor:
+    """Weights and biases of queries and keys so that channels which turn together, a quarter of a head apart in a
+    checkpoint, follow each other; all else as it is. Attention does not see the order of a head's channels."""
+    layer = name.split(".")[-2:][0]
+    if layer not in ("qkv", "projq", "projk"):
+        return tensor
+    encoder = name.startswith("enc_")
+    size = config.encoder_width // config.encoder_heads if encoder else config.decoder_width // config.decoder_heads
+    turned = tensor[: len(tensor) * 2 // 3] if layer == "qkv" else tensor
+    pairs = turned.unflatten(0, (-1, 2, 2, size // 4)).transpose(2, 3).flatten(0, 3)
+    return torch.cat([pairs, tensor[len(turned) :]])
 
 
 def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
@@ -140,26 +150,27 @@ def _mlp(weights: Weights, name: str, x: Tensor) -> Tensor:
     return _linear(weights, f"{name}.fc2", F.gelu(_linear(weights, f"{name}.fc1", x)))
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    """[B, N, C] to [B, heads, N, C / heads]"""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """[B, N, C] of queries, keys and values [B, N, heads, C / heads]."""
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
-def _self_attention(weights: Weights, name: str, x: Tensor, heads: int, turn: Rotation) -> Tensor:
-    query, key, value = (_heads(part, heads) for part in _linear(weights, f"{name}.qkv", x).chunk(3, dim=-1))
-    return _linear(weights, f"{name}.proj", _attend(turn(query), turn(key), value))
+def _self_attention(weights: Weights, name: str, x: Tensor, heads: int, turn: Tensor) -> Tensor:
+    parts = _linear(weights, f"{name}.qkv", x).unflatten(-1, (3, heads, -1))
+    rotate(parts[:, :, :2].flatten(2, 3), turn)
+    return _linear(weights, f"{name}.proj", _attend(*parts.unbind(2)))
 
 
 def _cross_attention(
-    weights: Weights, name: str, x: Tensor, memory: Tensor, heads: int, turn: Rotation, memory_turn: Rotation
+    weights: Weights, name: str, x: Tensor, memory: Tensor, heads: int, turns: tuple[Tensor, Tensor]
 ) -> Tensor:
-    query = _heads(_linear(weights, f"{name}.projq", x), heads)
-    key, value = (_heads(_linear(weights, f"{name}.proj{p}", memory), heads) for p in "kv")
-    return _linear(weights, f"{name}.proj", _attend(turn(query), memory_turn(key), value))
+    """turns: of the asking picture and of the memory's."""
+    query, key, value = (
+        _linear(weights, f"{name}.proj{part}", tokens).unflatten(-1, (heads, -1))
+        for part, tokens in (("q", x), ("k", memory), ("v", memory))
+    )
+    return _linear(weights, f"{name}.proj", _attend(rotate(query, turns[0]), rotate(key, turns[1]), value))
 
 
 # ---------------------------------------------------------------- heads
@@ -173,8 +184,7 @@ def _predict(network: Network, which: int, layers: list[Tensor], grid: Grid) -> 
         if config.head == "linear":
             raw = _linear_head(weights, name, layers[-1].float(), grid)
         else:
-            hooked = [layers[int(config.decoder_depth * share)].float() for share in HOOKS]
-            raw = _dense_head(weights, f"{name}.dpt", hooked, grid)
+            raw = _dense_head(weights, f"{name}.dpt", [tokens.float() for tokens in layers], grid)
         raw = raw.permute(0, 2, 3, 1)
         return PointMap(_points(raw[..., :3], config), _confidence(raw[..., 3], config))
 

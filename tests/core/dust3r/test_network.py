@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mvgen.core.dust3r.config import NetworkConfig, aliases, config_from, tensor_shapes, unused_shapes
-from mvgen.core.dust3r.network import Network, Rotation, decode, encode
+from mvgen.core.dust3r.network import Network, decode, encode, rotate, rotation
 from tests.core.fill import fill
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,7 +25,7 @@ def config_of(name):
 def small(config, seed):
     first = {new: old for old, new in aliases(config).items()}  # the last name that was filled stays
     shapes = tensor_shapes(config)
-    return Network(config, {k: torch.from_numpy(fill(first.get(k, k), s, seed)) for k, s in shapes.items()})
+    return Network.of(config, {k: torch.from_numpy(fill(first.get(k, k), s, seed)) for k, s in shapes.items()})
 
 
 def predict(network, one, two):
@@ -110,10 +110,26 @@ def test_sizes_that_are_no_multiples_of_a_patch_are_refused(recorded):
 
 
 def test_rotation_tells_only_how_far_apart_tokens_are():
-    turn = Rotation.of((5, 7), 16, torch.zeros(1))
+    turn = rotation((5, 7), 16, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    query, key = torch.randn(2, 16, generator=generator)
-    likeness = turn(query.expand(1, 1, 35, 16))[0, 0] @ turn(key.expand(1, 1, 35, 16))[0, 0].T
+    query, key = (x.repeat(1, 35, 1, 1) for x in torch.randn(2, 16, generator=generator))
+    likeness = rotate(query, turn)[0, :, 0] @ rotate(key, turn)[0, :, 0].T
     likeness = likeness.reshape(5, 7, 5, 7)
     assert torch.allclose(likeness[0, 0, 2, 3], likeness[2, 3, 4, 6], atol=1e-5)
     assert torch.allclose(likeness[3, 1, 1, 2], likeness[4, 2, 2, 3], atol=1e-5)
+
+
+def test_rotation_in_half_precision_is_that_of_single():
+    turn = rotation((3, 4), 16, torch.device("cpu"))
+    heads = torch.randn(2, 12, 3, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    expected = rotate(heads.float(), turn)
+    assert torch.allclose(rotate(heads, turn).float(), expected, rtol=2**-8, atol=1e-3)
+
+
+def test_decoding_leaves_the_tokens_as_they_are(recorded):
+    network, data = recorded
+    with torch.inference_mode():
+        tokens = encode(network, torch.from_numpy(data["images"])[0])
+        before = tokens.clone()
+        decode(network, tokens, tokens, ((data["images"].shape[-2] // 16, data["images"].shape[-1] // 16),) * 2)
+    assert torch.equal(tokens, before)

@@ -18,7 +18,7 @@ TINY = NetworkConfig(32, 1, 2, 32, 4, 2, "linear")
 
 @pytest.fixture(scope="module")
 def network():
-    return Network(TINY, {k: torch.from_numpy(fill(k, s)) for k, s in tensor_shapes(TINY).items()})
+    return Network.of(TINY, {k: torch.from_numpy(fill(k, s)) for k, s in tensor_shapes(TINY).items()})
 
 
 @pytest.fixture(scope="module")
