@@ -11,12 +11,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvgen.kernels import patchmatch, raster_cpu, splatting_cpu
+from mvgen.kernels import mlp, patchmatch, raster_cpu, splatting_cpu
 
 RANGE = (0.25, 1.0)
 PIXEL = 0.008  # change of inverse depth that moves the picture by about one pixel
@@ -220,6 +221,27 @@ def compare_splats(
     return rows
 
 
+def compare_training(cpu: Any, gpu: Any, steps: int = 400) -> Row:
+    """A network of 6 layers that learns a ball; cpu, gpu: what makes a training of a network (see `mlp.Training`)."""
+    rng = np.random.default_rng(0)
+    sizes, kinds = np.array([7, *[32] * 6, 1]), np.array([mlp.SINE, *[mlp.LEAKY] * 5, mlp.LINEAR])
+    rows = rng.uniform(-1, 1, (60_000, 7)).astype(np.float32)
+    targets = (np.linalg.norm(rows[:, :3], axis=1) - 0.6).astype(np.float32)
+    theta = rng.uniform(-0.3, 0.3, int(mlp.offsets_of(sizes)[-1])).astype(np.float32)
+    form = mlp.Form(sizes, kinds, True, np.ones_like(theta), np.zeros_like(theta))
+    data = mlp.Data(rows, targets, np.ones(len(rows), np.float32), 0, 1024)
+    batches = np.stack([1024 * (np.arange(steps) % 58), np.full(steps, 1024)], axis=1)
+
+    def learn(make: Any) -> NDArray[np.float64]:
+        training = make(theta, np.zeros((2, len(theta)), np.float32), form, data)
+        return training.run(0, batches, np.full(steps, 1e-3))
+
+    one, two = (best_of(lambda make=make: learn(make), 2) for make in (cpu, gpu))
+    early = slice(0, 50)  # rounding grows from step to step
+    agree = float(np.isclose(one[1][early], two[1][early], rtol=0.01).mean())
+    return Row("training", f"{steps} steps of 1024 rows", one[0], two[0], agree, 0.95)
+
+
 def table(rows: list[Row]) -> str:
     head = f"{'kernel':<20}{'size':<26}{'CPU ms':>9}{'GPU ms':>9}{'faster':>9}{'agree':>9}"
     lines = [
@@ -231,9 +253,10 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    from mvgen.kernels import patchmatch_cuda, raster_cuda, splatting_cuda
+    from mvgen.kernels import mlp_torch, patchmatch_cuda, raster_cuda, splatting_cuda
 
-    reason = next(filter(None, (k.why_not("cuda:0") for k in (patchmatch_cuda, raster_cuda, splatting_cuda))), None)
+    kernels = (patchmatch_cuda, raster_cuda, splatting_cuda, mlp_torch)
+    reason = next(filter(None, (k.why_not("cuda:0") for k in kernels)), None)
     if reason is not None:
         print(f"no CUDA GPU can be used: {reason}")
         return 1
@@ -244,6 +267,7 @@ def main() -> int:
     rows += compare_raster(raster_cpu, raster_cuda, 512, 512, times=3)
     for channels, kind in ((3, np.float32), (7, np.float32), (11, np.float32), (3, np.float64)):
         rows += compare_splats(splatting_cpu, splatting_cuda, 640, 480, 3, 100_000, channels, kind)
+    rows.append(compare_training(mlp.Training, partial(mlp_torch.Training, device="cuda:0")))
     print(table(rows))
     return int(any(r.agree < r.needed for r in rows))
 

@@ -19,6 +19,7 @@ LAZY_EVERYWHERE = {"torch", "diffusers", "transformers", "pycolmap", "pymeshlab"
 TORCH_MODULES = {
     "network",
     "flexicubes",
+    "mlp_torch",
     "raster",
     "raster_reference",
     "splatting",

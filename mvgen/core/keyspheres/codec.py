@@ -17,7 +17,7 @@ from mvgen.core.compress.prepare import openness
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres.colours import Place
-from mvgen.core.keyspheres.learn import Lesson, first_sine_form, fresh_first_sine, learn, learn_rounded
+from mvgen.core.keyspheres.learn import Lesson, first_sine_form, fresh_first_sine, learn, learn_rounded, learning_device
 from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, pack_exact, rounded_spheres, unpack
 from mvgen.core.keyspheres.samples import Distance, Normal, published_samples
@@ -50,12 +50,13 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
             "leave --paper out, or the colours: --texture drop leaves those of a texture",
         )
     normal, shape = normalised(mesh, "keyspheres", seed)
+    device = learning_device(settings.device, progress)
     distance = Distance(shape)
     spheres = measured_spheres(shape, distance, settings, seed)
     box, pieces = box_of(shape.vertices), len(np.unique(face_parts(mesh)))
     if settings.paper:
         box = np.array([[-127] * 3, [127] * 3])
-        network = _paper(distance, spheres, settings, seed, progress)
+        network = _paper(distance, spheres, replace(settings, device=device), seed, progress)
         return _checked(pack_exact(Packed(network, normal, box, RESOLUTION, 255)), goal)
     if settings.latent:
         raise CannotError("latent features are kept as published only", "add --paper, or leave --latent out")
@@ -64,7 +65,8 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     sizes, kinds = first_sine_form(INPUTS, settings.width or WIDTH, settings.layers or LAYERS)
     network = Network(fresh_first_sine(sizes, _REACH, rng), sizes, kinds, rounded_spheres(spheres))
     packed = Packed(network, normal, box, RESOLUTION, pieces)
-    return fitted(packed, points, values, goal.bytes or DEFAULT_BYTES, _STEPS * effort, rng, progress)
+    size = goal.bytes or DEFAULT_BYTES
+    return fitted(packed, points, values, size, _STEPS * effort, rng, progress, device)
 
 
 def fitted(
@@ -75,6 +77,7 @@ def fitted(
     steps: int,
     rng: np.random.Generator,
     progress: Progress,
+    device: str = "cpu",
 ) -> bytes:
     """A payload of at most ``size`` bytes, learnt from signed distances ``values`` [N] at points [N, 3]."""
     network = packed.network
@@ -85,8 +88,8 @@ def fitted(
     lesson = Lesson(rows[order], targets[order], np.ones(len(rows), np.float32), _BATCH)
     more = round(_FINE * steps)
     progress.stage("train", steps + more)
-    learnt = learn(packed, lesson, steps, _RATE, rng, progress)
-    return learn_rounded(packed, learnt, lesson, size, more, _FINE * _RATE, rng, progress)
+    learnt = learn(packed, lesson, steps, _RATE, rng, progress, device)
+    return learn_rounded(packed, learnt, lesson, size, more, _FINE * _RATE, rng, progress, device)
 
 
 def decode(payload: bytes, resolution: int | None = None) -> Mesh:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvgen.core.device import usable
 from mvgen.core.errors import CannotError
 from mvgen.core.keyspheres.payload import Packed, with_weights
 from mvgen.core.keyspheres.rounding import Rounding, choose_rounding, coarser
 from mvgen.core.progress import Progress
-from mvgen.kernels.mlp import LEAKY, LINEAR, SINE, offsets_of, train
+from mvgen.kernels.mlp import LEAKY, LINEAR, SINE, Data, Form, Training, offsets_of
+
+if TYPE_CHECKING:
+    from mvgen.kernels.mlp_torch import Training as TorchTraining
 
 _CHUNK = 200  # steps between signs of life
 _WARM = 0.02  # share of the steps in which the rate grows
@@ -81,6 +86,22 @@ def fresh_first_sine(sizes: NDArray[np.int64], reach: float, rng: np.random.Gene
     return np.concatenate(parts).astype(np.float32)
 
 
+def learning_device(device: str, progress: Progress) -> str:
+    """The device, or ``cpu`` with a warning where networks cannot learn on it."""
+    return usable(device, "mlp_torch", "networks learn", progress)
+
+
+def training_on(
+    device: str, theta: NDArray[np.float32], moments: NDArray[np.float32], form: Form, data: Data
+) -> Training | TorchTraining:
+    """A network that learns on a device, from theta [P] and Adam's moments [2, P] on."""
+    if device == "cpu":
+        return Training(theta, moments, form, data)
+    from mvgen.kernels.mlp_torch import Training as TorchTraining
+
+    return TorchTraining(theta, moments, form, data, device)
+
+
 def learn(
     packed: Packed,
     lesson: Lesson,
@@ -88,6 +109,7 @@ def learn(
     rate: float,
     rng: np.random.Generator,
     progress: Progress,
+    device: str = "cpu",
     rounding: Rounding | None = None,
 ) -> Learnt:
     """The network's weights after so many steps from where they are, the rate falling to nothing along a cosine.
@@ -95,28 +117,21 @@ def learn(
     With a rounding, gradients are taken at rounded weights. Raises CannotError where the loss is no number any more.
     """
     network = packed.network
-    theta = network.theta.copy()
-    moments = np.zeros((2, len(theta)), np.float32)
-    coarse = np.zeros(len(theta), np.float32) if rounding is None else rounding.steps
-    form = (
-        network.sizes,
-        network.kinds,
-        offsets_of(network.sizes),
-        network.tanh,
-        np.ones(len(theta), np.float32),
-        coarse,
-    )
+    count = len(network.theta)
+    coarse = np.zeros(count, np.float32) if rounding is None else rounding.steps
+    form = Form(network.sizes, network.kinds, network.tanh, np.ones(count, np.float32), coarse)
+    data = Data(lesson.rows, lesson.targets, lesson.weights, 0, min(lesson.batch, len(lesson.rows)))
+    training = training_on(device, network.theta, np.zeros((2, count), np.float32), form, data)
     order = lesson.order(steps, rng)
     share = (np.arange(steps) + 0.5) / steps
     rates = rate * np.minimum(share / _WARM, 1) * (0.5 + 0.5 * np.cos(np.pi * share))
     for first in range(0, steps, _CHUNK):
         part = slice(first, first + _CHUNK)
-        data = (lesson.rows, lesson.targets, lesson.weights, 0, order[part], rates[part])
-        losses = train(theta, moments, first, *form, *data)
+        losses = training.run(first, order[part], rates[part])
         if not np.isfinite(losses).all():
             raise CannotError("the training diverged: its loss is no number", "another --seed may do")
         progress.advance(len(losses))
-    return Learnt(theta, moments)
+    return Learnt(*training.state())
 
 
 def learn_rounded(
@@ -128,11 +143,12 @@ def learn_rounded(
     rate: float,
     rng: np.random.Generator,
     progress: Progress,
+    device: str = "cpu",
 ) -> bytes:
     """A payload of at most ``size`` bytes of a learnt network, which learns on with rounded weights."""
     start = with_weights(packed, learnt.theta)
     rounding = choose_rounding(start, learnt.theta, learnt.sensitivity, int(_SPARE * size))
-    theta = learn(start, lesson, steps, rate, rng, progress, rounding).theta if steps else learnt.theta
+    theta = learn(start, lesson, steps, rate, rng, progress, device, rounding).theta if steps else learnt.theta
     while len(payload := rounding.payload(packed, theta)) > size:
         rounding = coarser(packed, rounding)
     return payload

@@ -30,7 +30,7 @@ from mvgen.core.keyspheres.latents import (
     regions_of,
     step_of,
 )
-from mvgen.core.keyspheres.learn import Lesson, fresh_sines, learn, learn_rounded, sine_form
+from mvgen.core.keyspheres.learn import Lesson, fresh_sines, learn, learn_rounded, learning_device, sine_form
 from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, unpack, with_pieces
 from mvgen.core.keyspheres.samples import Distance, Normal
@@ -91,8 +91,9 @@ def encode(mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -
     steps = _STEPS[0] + _STEPS[1] * effort
     more = round(_FINE * steps)
     progress.stage("train", steps + more)
-    learnt = learn(trunk, lesson, steps, _RATE, rng, progress)
-    network = learn_rounded(trunk, learnt, lesson, room, more, _FINE * _RATE, rng, progress)
+    device = learning_device(settings.device, progress)
+    learnt = learn(trunk, lesson, steps, _RATE, rng, progress, device)
+    network = learn_rounded(trunk, learnt, lesson, room, more, _FINE * _RATE, rng, progress, device)
     progress.stage("corrections")
     surface = sample_surface(shape, _ON_SURFACE, rng)[0].points
     tail = _tail(network, surface, points, values, size)

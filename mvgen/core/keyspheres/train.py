@@ -11,13 +11,14 @@ import hashlib
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.errors import CannotError
 from mvgen.core.io.atomic import atomic_file
+from mvgen.core.keyspheres.learn import training_on
 from mvgen.core.keyspheres.network import (
     Network,
     free_weights,
@@ -27,6 +28,10 @@ from mvgen.core.keyspheres.network import (
     published_sizes,
 )
 from mvgen.core.progress import Progress
+from mvgen.kernels.mlp import Data, Form, Training
+
+if TYPE_CHECKING:
+    from mvgen.kernels.mlp_torch import Training as TorchTraining
 
 
 @dataclass(frozen=True)
@@ -163,14 +168,15 @@ def _epochs(
     kept: _Kept | None,
 ) -> State:
     """The state after these epochs. The order of batches follows the run (seed, attempt) and the epoch alone."""
-    batches = task.batches()
+    batches, training = task.batches(), None
     for epoch in epochs:
         found = None if kept is None else kept.read(run[1], epoch)
         if found is not None:
             state = found
         else:
+            training = training or training_of(task, state, device)
             order = np.random.default_rng([*run, epoch]).permutation(len(batches))
-            state = one_epoch(task, state, batches[order], device)
+            state = one_epoch(training, state, batches[order])
             if not np.isfinite(state.loss):
                 raise CannotError("the training diverged: its loss is no number", "another --seed may do")
             state = replace(state, plateau=state.plateau.after(state.loss, recipe))
@@ -180,72 +186,18 @@ def _epochs(
     return state
 
 
-def one_epoch(task: Task, state: State, batches: NDArray[np.int64], device: str) -> State:
+def training_of(task: Task, state: State, device: str) -> Training | TorchTraining:
+    """What goes on from a state of a task, on a device."""
+    exact = np.zeros(len(state.theta), np.float32)
+    form = Form(task.sizes, task.kinds, True, task.free, exact)
+    data = Data(task.rows, task.targets, np.ones(len(task.rows), np.float32), task.own, task.batch)
+    return training_on(device, state.theta, state.moments, form, data)
+
+
+def one_epoch(training: Training | TorchTraining, state: State, batches: NDArray[np.int64]) -> State:
     """The state after one pass over ``batches`` [B, 2] at the plateau's rate."""
-    rates = np.full(len(batches), state.plateau.rate)
-    theta, moments = state.theta.copy(), state.moments.copy()
-    if device == "cpu":
-        from mvgen.kernels.mlp import offsets_of, train
-
-        even = np.ones(len(task.rows), np.float32)
-        exact = np.zeros(len(theta), np.float32)
-        form = (task.sizes, task.kinds, offsets_of(task.sizes), True, task.free, exact)
-        losses = train(theta, moments, state.step, *form, task.rows, task.targets, even, task.own, batches, rates)
-    else:
-        losses = _train_by_torch(task, theta, moments, state.step, batches, rates, device)
-    return State(theta, moments, state.step + len(batches), state.plateau, float(losses.mean()))
-
-
-def _train_by_torch(
-    task: Task,
-    theta: NDArray[np.float32],
-    moments: NDArray[np.float32],
-    step: int,
-    batches: NDArray[np.int64],
-    rates: NDArray[np.float64],
-    device: str,
-) -> NDArray[np.float64]:
-    """As `mvgen.kernels.mlp.train`, on a device of PyTorch, where everything stays during the epoch."""
-    import torch
-
-    rows, targets = torch.from_numpy(task.rows).to(device), torch.from_numpy(task.targets).to(device)
-    free = torch.from_numpy(task.free).to(device)
-    weights = torch.from_numpy(theta).to(device).requires_grad_()
-    first, second = torch.from_numpy(moments).to(device).clone()
-    losses = torch.zeros(len(batches), device=device)
-    for k, ((start, count), rate) in enumerate(zip(batches.tolist(), rates.tolist())):
-        x = torch.cat([rows[: task.own], rows[start : start + count]])
-        y = torch.cat([targets[: task.own], targets[start : start + count]])
-        loss = (torch.tanh(_forward(weights, task, x)) - y).abs().mean()
-        (slope,) = torch.autograd.grad(loss, weights)
-        with torch.no_grad():
-            slope *= free
-            first.mul_(0.9).add_(slope, alpha=0.1)
-            second.mul_(0.999).addcmul_(slope, slope, value=0.001)
-            n = step + k + 1
-            root = (second / (1 - 0.999**n)).sqrt_().add_(1e-8)
-            weights.addcdiv_(first, root, value=-rate / (1 - 0.9**n))
-        losses[k] = loss.detach()
-    theta[:] = weights.detach().cpu().numpy()
-    moments[:] = torch.stack([first, second]).cpu().numpy()
-    return losses.double().cpu().numpy()
-
-
-def _forward(theta: Any, task: Task, rows: Any) -> Any:
-    """Outputs [N] of the network, as a differentiable tensor."""
-    import torch
-
-    from mvgen.kernels.mlp import LEAKY, SINE, SLOPE, offsets_of
-
-    x = rows
-    for start, n_in, n_out, kind in zip(offsets_of(task.sizes).tolist(), task.sizes, task.sizes[1:], task.kinds):
-        middle = start + int(n_in * n_out)
-        x = x @ theta[start:middle].reshape(int(n_out), int(n_in)).T + theta[middle : middle + int(n_out)]
-        if kind == LEAKY:
-            x = torch.nn.functional.leaky_relu(x, float(SLOPE))
-        elif kind == SINE:
-            x = torch.sin(x)
-    return x[:, 0]
+    losses = training.run(state.step, batches, np.full(len(batches), state.plateau.rate))
+    return State(*training.state(), state.step + len(batches), state.plateau, float(losses.mean()))
 
 
 # ---- going on after a kill

@@ -10,7 +10,7 @@ import trimesh
 
 from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres.samples import Distance, Normal, published_samples, smallest_ball
-from mvgen.core.keyspheres.train import DIRECT, Plateau, State, _task, one_epoch, train_published
+from mvgen.core.keyspheres.train import DIRECT, Plateau, train_published
 from mvgen.core.progress import Silent
 
 SMALL = replace(DIRECT, batch=256, epochs=12, warm_epochs=2, tries=2)
@@ -121,17 +121,3 @@ def test_a_killed_training_goes_on_to_the_same_result(learnt, tmp_path, epochs):
         file.write_bytes(file.read_bytes()[:100])
     anew = train_published(*learnt, 8, 2, False, SMALL, 0, Silent(), checkpoint=tmp_path)
     assert np.array_equal(whole.theta, anew.theta)
-
-
-def test_both_loops_take_the_same_steps(learnt):
-    from mvgen.core.keyspheres.network import fresh_weights
-    from mvgen.core.keyspheres.train import _train_by_torch
-
-    task = _task(*learnt, 8, 2, False, 256)
-    theta = fresh_weights(task.sizes, False, np.random.default_rng(0))
-    start = State(theta, np.zeros((2, len(theta)), np.float32), 0, Plateau(1e-3))
-    batches = task.batches()
-    ours = one_epoch(task, start, batches, "cpu")
-    other, moments = theta.copy(), np.zeros((2, len(theta)), np.float32)
-    losses = _train_by_torch(task, other, moments, 0, batches, np.full(len(batches), 1e-3), "cpu")
-    assert np.abs(ours.theta - other).max() < 2e-4 and ours.loss == pytest.approx(losses.mean(), rel=1e-4)
