@@ -122,6 +122,7 @@ def test_an_open_mesh_is_told_and_stays_open(tmp_path: Path) -> None:
     assert independent(tmp_path / "open.ply", tmp_path / "o.ply")[1] < 0.02
 
 
+@pytest.mark.slow
 def test_a_texture_becomes_colours_or_is_refused_by_name(tmp_path: Path) -> None:
     mesh = ball(2)
     uv, texture = np.zeros((len(mesh.vertices), 2)), np.full((8, 8, 3), 99, np.uint8)

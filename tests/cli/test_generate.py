@@ -69,6 +69,7 @@ def white(path: Path, width: int, height: int) -> str:
     return path.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["inflate", "views"])
 def test_no_seam_is_dark_from_afar(box: Box, model: str) -> None:
     """What is white is white in smaller copies of the texture, too, up to the borders of charts."""

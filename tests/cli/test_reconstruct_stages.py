@@ -298,6 +298,7 @@ def test_a_damaged_scene_json_is_named(whole: Box, box: Box, text: str) -> None:
     assert ran.returncode == 3 and "scene.json" in ran.stderr.decode() and "Traceback" not in ran.stderr.decode()
 
 
+@pytest.mark.slow
 def test_what_masks_hide_has_no_depth(photos: Path, box: Box) -> None:
     masks = box.folder / "masks"
     masks.mkdir()

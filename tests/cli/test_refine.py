@@ -96,6 +96,7 @@ def test_alone_it_sharpens_and_says_so(folder: Path) -> None:
     assert np.array_equal(before.faces, after.faces) and (before.vertices != after.vertices).any()
 
 
+@pytest.mark.slow
 def test_outside_of_a_region_nothing_changes(folder: Path) -> None:
     done(folder, "low.ply", "-o", "part.ply", *MAPS, "--region", "top.npz", *QUICK)
     before, after = (load_mesh(folder / name, print) for name in ("low.ply", "part.ply"))
@@ -114,6 +115,7 @@ def test_texture_is_baked_again(folder: Path) -> None:
     assert after.texture is not None and after.texture.std() > 30
 
 
+@pytest.mark.slow
 def test_the_photos_that_the_file_names_come_before_sharpening(folder: Path) -> None:
     low = load_mesh(folder / "low.ply", print)
     names = [f"view_{k:03d}.png" for k in range(6)]
@@ -148,6 +150,7 @@ def posed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestSplats:
+    @pytest.mark.slow
     def test_they_come_nearer_to_the_photos(self, posed: Path) -> None:
         region = ("--region", "sphere:0,-1,0,0.9", "--region", "sphere:0,1,0,0.5")
         report, _ = done(posed, "pale.ply", "-o", "fine.ply", "--images", "scene", "--iterations", "60", *region)
@@ -167,6 +170,7 @@ class TestSplats:
         report, told = done(posed, "told.ply", "-o", "auto.ply", "--iterations", "5")
         assert report["how"] == "photos of scene" and "names the photos of scene" in told
 
+    @pytest.mark.slow
     def test_what_is_of_meshes_is_refused(self, posed: Path) -> None:
         for arguments, code, told in (
             (("pale.ply", "-o", "x.ply"), 2, "names none"),

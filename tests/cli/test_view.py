@@ -131,6 +131,7 @@ def test_what_cannot_be_shown_is_told(tmp_path: Path) -> None:
     assert refused(tmp_path, "gone.glb", "--background", "reddish")[0] == 2
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     red, _, blue = parts(tmp_path)
     make_scene(tmp_path)
@@ -183,6 +184,7 @@ class TestInABrowser:
             switch(tab, 1)
             wait_for(tab, lambda p: hue_at(p, green) is None and hue_at(p, red) == RED)
 
+    @pytest.mark.slow
     def test_cameras_stand_in_the_scene_with_their_photos(self, tmp_path: Path) -> None:
         scene = make_scene(tmp_path)
         pixels = projected(tmp_path, ["scene"], 1200, 600, np.array([c.camera.centre for c in scene.views]))
@@ -228,6 +230,7 @@ class TestInABrowser:
             seen = np.asarray(Image.open(tmp_path / "drawn" / name))
             assert seen.shape == (200, 200, 4) and np.abs(seen[100, 100, :3].astype(int) - BLUE).max() < 25
 
+    @pytest.mark.slow
     def test_without_saving_a_record_is_an_interruption(self, tmp_path: Path) -> None:
         red = parts(tmp_path)[0]
         with viewer(tmp_path, red, "--record", "views.json") as one, page(one.url, 900, 700) as tab:

@@ -94,6 +94,7 @@ def half(truth):
     return np.where(truth.vertices[:, 1] > 0, truth.colours[:, 0] * 1.6, 0.9)
 
 
+@pytest.mark.slow
 def test_plain_parts_become_smooth_beside_painted_ones(half):
     plain, rng = trimesh.creation.icosphere(4), np.random.default_rng(1)
     noise = np.sin(plain.vertices @ rng.normal(0, 30, (3, 40)) + rng.uniform(0, 6.3, 40)).mean(1)
@@ -106,6 +107,7 @@ def test_plain_parts_become_smooth_beside_painted_ones(half):
     assert abs(np.linalg.norm(moved[below], axis=1).mean() - 1) < 0.001
 
 
+@pytest.mark.slow
 def test_bumps_that_light_and_shade_show_stay(half):
     bumpy = trimesh.creation.icosphere(5)
     x, y, z = bumpy.vertices.T

@@ -119,6 +119,7 @@ def test_cameras_around_see_all_of_it():
     assert (found.normals * true_normals(mesh.vertices[mesh.faces].mean(1))).sum(1).min() > 0.97
 
 
+@pytest.mark.slow
 def test_colours_and_texture_are_kept(views):
     start = ball(3, False)
     colours = (start.vertices / 2.2 + 0.5).astype(np.float32)

@@ -28,6 +28,7 @@ def shell(number: int = 300, radius: float = 1.0, opacity: float = 6.0) -> Splat
     return out
 
 
+@pytest.mark.slow
 def test_what_is_hidden_or_hardly_shows_goes_first() -> None:
     faint = made.splats(40, 0, seed=1)
     faint.logits[:], faint.log_scales[:] = -7, -6

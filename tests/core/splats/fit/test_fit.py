@@ -49,6 +49,7 @@ def test_the_same_seed_gives_the_same_splats_and_another_others():
     assert same(one, other) and not same(one, third)
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_to_the_same_result(tmp_path):
     whole = fit_splats(job(), points(200), Silent())
 
@@ -76,6 +77,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_result(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_known_depths_keep_splats_on_the_surface():
     from tests.core.splats.fit.test_start import deep
 
