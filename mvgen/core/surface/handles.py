@@ -9,6 +9,7 @@ in 2^64 only if, it parts the surface (Eppstein 2003 has the trees, Erickson 201
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,31 +17,81 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
-from mvgen.core.geometry import Mesh
+from scipy.spatial import cKDTree
+
+from mvgen.core.geometry import Mesh, PointCloud
+from mvgen.core.nearest import Triangles, face_normals
 from mvgen.core.surface.topology import Edges, border_loops, edges_of, orientation, pinched
 
-ROUNDS = 100  # of cutting; each takes all handles that lie apart
+ROUNDS = 100  # of cutting
+REACH = 100.0  # longest loop that is looked at, in spacings of the points
+AROUND = 2.0  # spacings about a loop within which points are asked
+MISSED = 1.0  # square of a spacing, or of the scatter, times points: more than this must be gained by a cut
 
 
-def close_handles(mesh: Mesh, longest: float) -> tuple[Mesh, int]:
-    """The mesh without handles around or through which a loop of edges leads that is shorter than ``longest``, and how
-    many these were.
+@dataclass(frozen=True, eq=False)
+class Witnesses:
+    """Points with normals through which a surface was drawn; their spacing; scatter: about the surface; blind: the
+    width up to which handles and tunnels tell nothing, as they cannot be told from scatter."""
+
+    cloud: PointCloud
+    spacing: float
+    scatter: float
+    blind: float
+
+
+def close_handles(mesh: Mesh, witnesses: Witnesses) -> tuple[Mesh, int]:
+    """The mesh without the handles and tunnels that points speak against, and how many these were.
+
+    Tried are loops of edges that do not part the surface, the shortest first. A handle is closed where its loop is no
+    longer than around a tube of the blind width; or where points that the surface had missed lie on the caps, facing as
+    these do: in the holes of a thin wall, or between two walls that had been joined. A true hole has none there.
 
     For welded meshes; one that is no manifold, or one-sided, stays as it is. Where the genus is 0 this costs no more
     than finding the edges. Normals, uv and texture go where a handle was closed.
     """
+    tree = cKDTree(witnesses.cloud.points)
+
+    def wrong(loop: NDArray[np.int64], length: float) -> bool:
+        return length <= np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree) > MISSED
+
     closed = 0
     for _ in range(ROUNDS):
         edges = edges_of(mesh.faces)
         if not doubled_genus(mesh.faces, edges) or not (closed or _sound(mesh.faces, edges)):
             break
-        loops = short_loops(mesh, edges, longest)
+        loops = short_loops(mesh, edges, REACH * witnesses.spacing, wrong)
         if not loops:
             break
         for loop in loops:
             mesh = _cut(mesh, loop)
         closed += len(loops)
     return mesh, closed
+
+
+def _gain(mesh: Mesh, loop: NDArray[np.int64], witnesses: Witnesses, tree: cKDTree) -> float:
+    """By how much a cut brings the surface nearer to the points about it: squared distances in squares of the spacing,
+    or of the scatter. Where it comes nearer, that counts as far as point and surface face the same or opposite ways."""
+    places = mesh.vertices[loop]
+    middle = places.mean(0)
+    width = float(np.linalg.norm(places - middle, axis=1).max()) + AROUND * witnesses.spacing
+    near = tree.query_ball_point(middle, width)
+    points, normals = witnesses.cloud.points[near], witnesses.cloud.normals
+    assert normals is not None
+    if not near:
+        return 0.0
+    before = _about(mesh, middle, 3 * width).query(points)[0]
+    triangles = _about(_cut(mesh, loop), middle, 3 * width)
+    after, face, _ = triangles.query(points)
+    facing = face_normals(triangles.vertices[triangles.faces[face]])[0]
+    alike = np.einsum("ni,ni->n", facing, normals[near]) ** 2
+    nearer = before**2 - after**2
+    return float(np.where(nearer > 0, nearer * alike, nearer).sum()) / max(witnesses.spacing, witnesses.scatter) ** 2
+
+
+def _about(mesh: Mesh, middle: NDArray[np.float64], radius: float) -> Triangles:
+    close = np.linalg.norm(mesh.vertices - middle, axis=1) < radius
+    return Triangles(mesh.vertices, mesh.faces[close[mesh.faces].any(1)])
 
 
 def doubled_genus(faces: NDArray[np.int32], edges: Edges) -> int:
@@ -117,11 +168,13 @@ def _tree(
     return order, before, np.where(before < 0, -1, link)
 
 
-def short_loops(mesh: Mesh, edges: Edges, longest: float) -> list[NDArray[np.int64]]:
-    """Loops shorter than ``longest`` that together do not part the surface, apart from each other, the shortest first.
+def short_loops(
+    mesh: Mesh, edges: Edges, longest: float, wanted: Callable[[NDArray[np.int64], float], bool] = lambda *_: True
+) -> list[NDArray[np.int64]]:
+    """Wanted loops, by vertices [k] and length, that together do not part the surface and lie apart, the shortest first.
 
-    The first is the shortest there is: as such a loop has an edge with a label, its ends are where it is looked for.
-    Loops that touch a border are left out.
+    The first one tried is the shortest there is: as such a loop has an edge with a label, it is looked for at the ends
+    of these. Loops that touch a border, or are longer than ``longest``, are left out.
     """
     links = _Links.of(mesh, edges, labels_of(mesh.faces, edges))
     roots = np.unique(links.ends[links.labels != 0])
@@ -130,24 +183,28 @@ def short_loops(mesh: Mesh, edges: Edges, longest: float) -> list[NDArray[np.int
     taken[edges.ends[edges.count == 1]] = True
     out: list[NDArray[np.int64]] = []
     basis: list[int] = []
+    refused: set[int] = set()
     for r in np.argsort(best, kind="stable")[: np.isfinite(best).sum()]:
-        if taken[roots[r]]:
+        word = int(words[r])
+        if taken[roots[r]] or word in refused or not _reduced(word, basis):
             continue
         loop = links.loop(roots[r], longest)
-        if not taken[loop].any() and _is_new(int(words[r]), basis):
+        if taken[loop].any():
+            continue
+        if wanted(loop, float(best[r])):
             out.append(loop)
+            basis = sorted([*basis, _reduced(word, basis)], reverse=True)
             taken[links.around(links.around(loop))] = True
+        else:
+            refused.add(word)
     return out
 
 
-def _is_new(word: int, basis: list[int]) -> bool:
-    """Whether a word is no exclusive or of some in the basis, which then takes it up."""
+def _reduced(word: int, basis: list[int]) -> int:
+    """What of a word is no exclusive or of some in the basis, whose words fall; 0 for none."""
     for known in basis:
         word = min(word, word ^ known)
-    if word:
-        basis.append(word)
-        basis.sort(reverse=True)
-    return word != 0
+    return word
 
 
 @dataclass(frozen=True, eq=False)
