@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
-
 from scipy.spatial import cKDTree
 
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.nearest import Triangles, face_normals
+from mvgen.core.progress import Progress
 from mvgen.core.surface.topology import Edges, border_loops, edges_of, orientation, pinched
 
 ROUNDS = 100  # of cutting
 REACH = 100.0  # longest loop that is looked at, in spacings of the points
 AROUND = 2.0  # spacings about a loop within which points are asked
-MISSED = 1.0  # square of a spacing, or of the scatter, times points: more than this must be gained by a cut
+MISSED = 3.0  # what a cut must gain: as much as so many points that lay a spacing, or the scatter, off the surface
+WALK = 1.2  # how much longer than a round loop one over edges is
+COMPILE_SECONDS = 4
+_KERNELS = "loops"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Witnesses:
     blind: float
 
 
-def close_handles(mesh: Mesh, witnesses: Witnesses) -> tuple[Mesh, int]:
+def close_handles(mesh: Mesh, witnesses: Witnesses, progress: Progress) -> tuple[Mesh, int]:
     """The mesh without the handles and tunnels that points speak against, and how many these were.
 
     Tried are loops of edges that do not part the surface, the shortest first. A handle is closed where its loop is no
@@ -50,17 +53,22 @@ def close_handles(mesh: Mesh, witnesses: Witnesses) -> tuple[Mesh, int]:
     For welded meshes; one that is no manifold, or one-sided, stays as it is. Where the genus is 0 this costs no more
     than finding the edges. Normals, uv and texture go where a handle was closed.
     """
+    from mvgen.kernels import jit
+
     tree = cKDTree(witnesses.cloud.points)
 
     def wrong(loop: NDArray[np.int64], length: float) -> bool:
-        return length <= np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree) > MISSED
+        return length <= WALK * np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree) > MISSED
 
     closed = 0
     for _ in range(ROUNDS):
         edges = edges_of(mesh.faces)
         if not doubled_genus(mesh.faces, edges) or not (closed or _sound(mesh.faces, edges)):
             break
+        if notice := jit.wait_notice(_KERNELS, COMPILE_SECONDS):
+            progress.note(notice)
         loops = short_loops(mesh, edges, REACH * witnesses.spacing, wrong)
+        jit.mark_warm(_KERNELS)
         if not loops:
             break
         for loop in loops:
@@ -171,7 +179,7 @@ def _tree(
 def short_loops(
     mesh: Mesh, edges: Edges, longest: float, wanted: Callable[[NDArray[np.int64], float], bool] = lambda *_: True
 ) -> list[NDArray[np.int64]]:
-    """Wanted loops, by vertices [k] and length, that together do not part the surface and lie apart, the shortest first.
+    """Wanted loops, by vertices [k] and length, that together do not part the surface and lie apart; shortest first.
 
     The first one tried is the shortest there is: as such a loop has an edge with a label, it is looked for at the ends
     of these. Loops that touch a border, or are longer than ``longest``, are left out.

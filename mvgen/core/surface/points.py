@@ -97,10 +97,13 @@ def points_surface(
 
 
 def _without_false_handles(mesh: Mesh, ready: Prepared, progress: Progress) -> Mesh:
+    """As `close_handles` has it; says how many were closed."""
     scatter, gap = ready.rough.least, spacing(ready.cloud.points)
-    mesh, closed = close_handles(mesh, Witnesses(ready.cloud, gap, scatter, max(ready.blind * scatter, gap)))
+    mesh, closed = close_handles(mesh, Witnesses(ready.cloud, gap, scatter, max(ready.blind * scatter, gap)), progress)
     if closed:
-        progress.note(f"{closed:,} handles or tunnels that the points speak against are closed")
+        progress.say(
+            f"{closed:,} small handle{'s' * (closed != 1)} or tunnel{'s' * (closed != 1)} closed: the points do not vouch for {'them' if closed > 1 else 'it'}"
+        )
     return mesh
 
 
