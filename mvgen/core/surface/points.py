@@ -101,9 +101,7 @@ def _without_false_handles(mesh: Mesh, ready: Prepared, progress: Progress) -> M
     scatter, gap = ready.rough.least, spacing(ready.cloud.points)
     mesh, closed = close_handles(mesh, Witnesses(ready.cloud, gap, scatter, max(ready.blind * scatter, gap)), progress)
     if closed:
-        progress.say(
-            f"{closed:,} small handle{'s' * (closed != 1)} or tunnel{'s' * (closed != 1)} closed: the points do not vouch for {'them' if closed > 1 else 'it'}"
-        )
+        progress.say(f"closed {closed:,} handles or tunnels that the points speak against")
     return mesh
 
 
