@@ -51,10 +51,12 @@ def close_handles(mesh: Mesh, witnesses: Witnesses, progress: Progress) -> tuple
     these do: in the holes of a thin wall, or between two walls that had been joined. A true hole has none there.
 
     For welded meshes; one that is no manifold, or one-sided, stays as it is. Where the genus is 0 this costs no more
-    than finding the edges. Normals, uv and texture go where a handle was closed.
+    than counting. Normals, uv and texture go where a handle was closed.
     """
     from mvgen.kernels import jit
 
+    if _is_simple(mesh.faces):
+        return mesh, 0
     tree = cKDTree(witnesses.cloud.points)
 
     def wrong(loop: NDArray[np.int64], length: float) -> bool:
@@ -100,6 +102,15 @@ def _gain(mesh: Mesh, loop: NDArray[np.int64], witnesses: Witnesses, tree: cKDTr
 def _about(mesh: Mesh, middle: NDArray[np.float64], radius: float) -> Triangles:
     close = np.linalg.norm(mesh.vertices - middle, axis=1) < radius
     return Triangles(mesh.vertices, mesh.faces[close[mesh.faces].any(1)])
+
+
+def _is_simple(faces: NDArray[np.int32]) -> bool:
+    """Whether a closed surface has genus 0, by the number of its vertices, for each face has three halves of edges."""
+    a, b = faces[:, :2].reshape(-1), faces[:, 1:].reshape(-1)
+    size = int(faces.max(initial=-1)) + 1
+    parts = connected_components(coo_matrix((np.ones(len(a), np.int8), (a, b)), (size, size)), directed=False)[0]
+    unused = size - int(np.count_nonzero(np.bincount(faces.reshape(-1), minlength=size)))
+    return 2 * (size - unused) - len(faces) == 4 * (parts - unused)
 
 
 def doubled_genus(faces: NDArray[np.int32], edges: Edges) -> int:
