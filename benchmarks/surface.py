@@ -5,7 +5,9 @@
 A sphere, a torus, and the closed meshes under $MVGEN_DATA/meshes (or those whose names are given). Points: 100,000 by
 area, with exact normals or none, scattered by a share of the diagonal. Depth: 30 views of 512 x 512 pixels, evenly
 around. Grid: signed distances by libigl, 128 nodes along the longest side. Scores as in mvgen eval, without alignment.
-A genus in brackets is not that of the true mesh; * stands for a result that is not watertight.
+A genus in brackets is not that of the true mesh; * stands for a result that is not watertight. The true meshes do not
+cross themselves (but for four faces of the wing nut; winding numbers are 0 or 1), so their genus is that of the solid.
+What is thinner than the scatter of the points, or than the cells of the grid, can come out with another.
 """
 
 from __future__ import annotations

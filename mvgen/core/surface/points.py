@@ -13,6 +13,7 @@ from mvgen.core.errors import CannotError
 from mvgen.core.geometry import Mesh, PointCloud
 from mvgen.core.progress import Progress
 from mvgen.core.surface.denoise import PLACES, crowd, is_thin, settled, sharpened
+from mvgen.core.surface.handles import Witnesses, close_handles
 from mvgen.core.surface.normals import Roughness, estimate_normals, orient_normals, roughness
 from mvgen.core.surface.poisson import FEWEST, SurfaceOptions, octree_depth, poisson_surface, spacing
 from mvgen.core.surface.trim import trim
@@ -26,18 +27,22 @@ FINEST = 0.25  # and of those that had normals of their own
 AROUND = 32  # neighbours of these for one normal
 LEVEL = 4.0  # scatters between two sides from which on these do not disturb each other
 SIDE = 1.5  # scatters over which places on one side are evened out
+BLIND = 3.0  # scatters across a handle or tunnel up to which points without normals do not tell it from noise
+SEEING = 1.0  # and points that had normals of their own
 SOME = 0.01  # share of points on thin parts from which on these are treated
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """Points with unit normals; what was found of them; cell: scatters in half a cell of the
-    octree, fewer where they have been brought back to the surface."""
+    octree, fewer where they have been brought back to the surface; blind: scatters across a handle or tunnel up to
+    which it cannot be told from scatter."""
 
     cloud: PointCloud
     rough: Roughness
     noisy: bool
     cell: float = CELL
+    blind: float = BLIND
 
 
 def prepare_points(
@@ -58,8 +63,8 @@ def prepare_points(
     if normals is not None:
         oriented = replace(cloud, normals=normals.astype(np.float32))
         if clear and noisy and is_thin(oriented, LEVEL * rough.least).mean() > SOME:
-            return Prepared(settled(oriented, LEVEL / 2 * rough.least, 2), rough, noisy, FINEST)
-        return Prepared(oriented, rough, noisy)
+            return Prepared(settled(oriented, LEVEL / 2 * rough.least, 2), rough, noisy, FINEST, SEEING)
+        return Prepared(oriented, rough, noisy, blind=SEEING)
     if clear and noisy and crowd(cloud.points, rough.least) >= PLACES:
         places = sharpened(cloud.points, rough.least)
         progress.note(f"{len(cloud):,} scattered points are drawn together to {len(places):,}")
@@ -88,7 +93,16 @@ def points_surface(
         progress.note(f"the points scatter by {ready.rough.noise / cloud.diagonal:.2%} of the diagonal")
     depth = options.depth or octree_depth(points, gap)
     mesh = poisson_surface(ready.cloud, replace(options, depth=depth))
-    return trim(mesh, ready.cloud, [], options)
+    return trim(_without_false_handles(mesh, ready, progress), ready.cloud, [], options)
+
+
+def _without_false_handles(mesh: Mesh, ready: Prepared, progress: Progress) -> Mesh:
+    """As `close_handles` has it; says how many were closed."""
+    scatter, gap = ready.rough.least, spacing(ready.cloud.points)
+    mesh, closed = close_handles(mesh, Witnesses(ready.cloud, gap, scatter, max(ready.blind * scatter, gap)), progress)
+    if closed:
+        progress.say(f"closed {closed:,} handles or tunnels that the points speak against")
+    return mesh
 
 
 def _distinct(cloud: PointCloud) -> PointCloud:

@@ -87,3 +87,22 @@ def test_the_same_points_the_same_surface(ring):
 def test_one_place_a_thousand_times_is_no_surface():
     with pytest.raises(CannotError, match="too few"):
         points_surface(PointCloud(np.ones((1000, 3))), SurfaceOptions(), [], Silent())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normals", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.0025])
+def test_drilled_holes_stay(normals, share):
+    def drilled(points):
+        x, y, z = points.T
+        slab = np.maximum(np.maximum(abs(x), abs(y)) - 0.8, abs(z) - 0.15)
+        for a, b in ((-0.4, -0.4), (0.4, 0.4), (-0.4, 0.4)):
+            slab = np.maximum(slab, 0.1 - np.hypot(x - a, y - b))
+        return slab
+
+    mesh = mesh_of(drilled, 96)
+    samples = sample_surface(mesh, 50_000, np.random.default_rng(0))[0]
+    points = noisy(samples.points, share * mesh.diagonal)
+    cloud = PointCloud(points, samples.normals.astype(np.float32) if normals else None)
+    found = topology(drop_small_parts(points_surface(cloud, SurfaceOptions(), [], Silent())), welded=True)
+    assert found.watertight and found.genus == 3
