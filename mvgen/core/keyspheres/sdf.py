@@ -16,7 +16,6 @@ from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres import codec
-from mvgen.core.keyspheres.colours import Place
 from mvgen.core.keyspheres.corrections import Task, choose_with_step, exponent_of
 from mvgen.core.keyspheres.latents import (
     MOST_CELLS,
@@ -33,6 +32,7 @@ from mvgen.core.keyspheres.latents import (
 from mvgen.core.keyspheres.learn import Lesson, fresh_sines, learn, learn_rounded, sine_form
 from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, unpack, with_pieces
+from mvgen.core.keyspheres.place import Place
 from mvgen.core.keyspheres.samples import Distance, Normal
 from mvgen.core.keyspheres.surface import largest_pieces, projected, surface_of
 from mvgen.core.nearest import face_normals, sample_surface
@@ -122,7 +122,7 @@ def resolution_of(payload: bytes) -> int:
     return unpack(_split(payload)[0]).resolution
 
 
-def place_of_colours(payload: bytes) -> Place:
+def place_of(payload: bytes) -> Place:
     field = _unpacked(payload)
     return Place(field.values, field.packed.box, field.packed.normal)
 
