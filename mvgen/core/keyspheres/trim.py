@@ -1,7 +1,7 @@
 """Holes of a field's surface: a number on grids near it, below 0 where the source has a hole, cuts them out again.
 
-The grids are those of `place`. The number is the distance to the fill less that to the source, where it is less than
-the side of a cell of the first grid; so it is 0 at the border of a hole.
+The grids are those of `place`. The number is the distance to the fill less that to the source, up to half a cell of
+the first grid; so it is 0 at the border of a hole.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from mvgen.core.keyspheres.place import HEAD, Place, add_stored, first_of, store
 from mvgen.core.nearest import Triangles, sample_surface
 from mvgen.core.surface.poisson import keep_faces
 from mvgen.core.surface.simplify import face_parts
+from mvgen.core.surface.topology import border_loops
 
 _COUNTS = 2  # bytes: pieces and holes
 _ALL = 255  # of either, or more
 _ENDS = 0.02  # of an edge: a border stays so far from its ends, so that no face is empty
-_FIRST = (4, 6, 8, 12, 16, 24, 32)  # cells a side of the coarser of two grids
+_FIRST = (4, 6, 8, 12, 16, 24, 32, 48)  # cells a side of the coarser of two grids
 _GRIDS = 2
 _AROUND, _EVENLY = 16_000, 8_000  # points near borders, and on all of the surface
 _SPREAD = 0.002, 0.12  # how far from borders the former scatter, in the frame of the grids
-_FALL, _LEAST = 0.01, 0.1  # an error at distance d from a border counts exp(-d / fall), but not less than this
+_FALL, _LEAST = 0.03, 0.1  # an error at distance d from a border counts exp(-d / fall), but not less than this
 _STEP = 0.08  # of integers, in cells of the first grid
+_START = 0.02  # of `choose`
 _AGAIN = "copy or download the file again"
 
 
@@ -48,9 +50,14 @@ def trimmed(mesh: Mesh, place: Place, data: bytes) -> Mesh:
 
 def trim_values(place: Place, data: bytes, points: NDArray[np.float64]) -> NDArray[np.float32]:
     """[N] at points [N, 3] in the frame of files, below 0 in holes."""
-    out = np.full((len(points), 1), 2 / first_of(data, "trim mask"), np.float32)
+    out = np.full((len(points), 1), _most(first_of(data, "trim mask")), np.float32)
     add_stored(place, data, place.normal.to(points).astype(np.float32), out, "trim mask")
     return out[:, 0]
+
+
+def _most(cells: int) -> np.float32:
+    """The number where no border is near: half a cell."""
+    return np.float32(1 / cells)
 
 
 def encode_trim(place: Place, closed: Closed, size: int, seed: int) -> bytes:
@@ -61,7 +68,7 @@ def encode_trim(place: Place, closed: Closed, size: int, seed: int) -> bytes:
         raise few
     points, values = _samples(closed, place, seed)
     weights = np.maximum(np.exp(-np.abs(values) / _FALL), _LEAST)
-    best, least = b"", np.inf
+    best, least = b"", -values[values < 0].sum() / (2 * len(values))  # half of what no mask at all leaves
     for first in _FIRST:
         try:
             grids = place.grids(first, _GRIDS)
@@ -83,11 +90,11 @@ def _chosen(
 ) -> tuple[bytes, float]:
     """What is stored of values [N] at points [N, 3] in the frame of the grids, and the mean distance from a border of
     points that lie on its wrong side then."""
-    side = 2 / grids[0].cells
-    exponent = exponent_of(_STEP * side)
-    task = task_for(grids, points, (values.clip(-side, side) - side)[:, None], weights[:, None])
-    found: Choice = choose(task, step_of(exponent), room)
-    kept = side + task.shares @ np.concatenate(found.integers) * step_of(exponent)
+    most = float(_most(grids[0].cells))
+    exponent = exponent_of(_STEP * 2 / grids[0].cells)
+    task = task_for(grids, points, (values.clip(-most, most) - most)[:, None], weights[:, None])
+    found: Choice = choose(task, step_of(exponent), room, _START)
+    kept = most + task.shares @ np.concatenate(found.integers) * step_of(exponent)
     wrong = (kept < 0) != (values < 0)
     return stored(grids, exponent, found), float(np.abs(values)[wrong].sum() / len(values))
 
@@ -99,9 +106,11 @@ def _samples(closed: Closed, place: Place, seed: int) -> tuple[NDArray[np.float6
     every, source, fills = (
         Triangles(frame.to(mesh.vertices), mesh.faces) for mesh in (closed.mesh, closed.source, closed.fills)
     )
-    ends = every.vertices[border_of(closed.fills)[0]]
+    edges = border_of(closed.fills)[0]
+    loop, ends = border_loops(edges), every.vertices[edges]
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-    edge = rng.choice(len(ends), _AROUND, p=length / length.sum())
+    chance = length / np.sqrt(np.bincount(loop, length))[loop]  # small holes have more points than their share
+    edge = rng.choice(len(ends), _AROUND, p=chance / chance.sum())
     along, spread = rng.random((_AROUND, 1)), np.exp(rng.uniform(*np.log(_SPREAD), (_AROUND, 1)))
     border = ends[edge, 0] + along * (ends[edge, 1] - ends[edge, 0])
     around = every.query(border + rng.normal(size=border.shape) * spread)[2]
