@@ -49,7 +49,7 @@ class Place:
 
 
 def task_for(
-    grids: list[Grid], points: NDArray[np.floating], rest: NDArray[np.floating], weights: NDArray[np.floating]
+    grids: list[Grid], points: NDArray[np.floating], rest: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> Task:
     """Numbers rest [N, C] to be kept at points [N, 3] in the frame of the grids, each of C with integers of its own;
     weights [N, C] of their errors, with sum 1."""

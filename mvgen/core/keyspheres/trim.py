@@ -111,7 +111,8 @@ def _samples(closed: Closed, place: Place, seed: int) -> tuple[NDArray[np.float6
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     chance = length / np.sqrt(np.bincount(loop, length))[loop]  # small holes have more points than their share
     edge = rng.choice(len(ends), _AROUND, p=chance / chance.sum())
-    along, spread = rng.random((_AROUND, 1)), np.exp(rng.uniform(*np.log(_SPREAD), (_AROUND, 1)))
+    low, high = (float(np.log(far)) for far in _SPREAD)
+    along, spread = rng.random((_AROUND, 1)), np.exp(rng.uniform(low, high, (_AROUND, 1)))
     border = ends[edge, 0] + along * (ends[edge, 1] - ends[edge, 0])
     around = every.query(border + rng.normal(size=border.shape) * spread)[2]
     evenly = frame.to(sample_surface(closed.mesh, _EVENLY, rng)[0].points)
