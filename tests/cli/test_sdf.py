@@ -90,12 +90,12 @@ def test_one_colour_takes_a_few_bytes(place: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["open", "both"])
-def test_a_hole_stays_open_within_the_size(place: Path, name: str) -> None:
-    done = run(place, "compress", f"{name}.ply", "-o", "o.mks", "--target-size", "2400", "--json=o.json", *SMALL)
+@pytest.mark.parametrize(("name", "size"), [("open", 1800), ("both", 2400)])
+def test_a_hole_stays_open_within_the_size(place: Path, name: str, size: int) -> None:
+    done = run(place, "compress", f"{name}.ply", "-o", "o.mks", "--target-size", size, "--json=o.json", *SMALL)
     report = json.loads((place / "o.json").read_bytes())
     assert done.returncode == 0 and "holes are kept open, by a trim mask of" in done.stderr.decode()
-    assert report["bytes"] <= 2400 and report["mean_error"] < 2e-3 and report["max_error"] < 0.06
+    assert report["bytes"] <= size and report["mean_error"] < 2e-3 and report["max_error"] < 0.06
     ok(place, "decompress", "o.mks", "-o", "o.ply", "--resolution", 64)
     mesh = load_mesh(place / "o.ply")
     found = topology(mesh)
