@@ -58,7 +58,7 @@ def kinds() -> list[str]:
     from tests.core.io.test_damage import KINDS
 
     packed = [f"mks-{codec.name}-{shape}" for codec in candidates("auto") for shape in MKS]
-    fields = [f"mks-{codec.name}-{shape}" for codec in CODECS if codec.field for shape in ("closed", "colours")]
+    fields = [f"mks-{codec.name}-{shape}" for codec in CODECS if codec.field for shape in ("closed", "colours", "open")]
     return [*packed, *fields, *KINDS]
 
 

@@ -144,7 +144,8 @@ def compress(
     code is 1. Several inputs, or a folder, go to a folder with a table, results.csv.
 
     The surface codec makes new vertices and faces. Vertex colours are kept; normals are not. The codecs keyspheres
-    and sdf keep a field, not the mesh: decompressing draws its surface anew, closed, its colours a little blurred.
+    and sdf keep a field, not the mesh: decompressing draws its surface anew, its colours a little blurred. They need an
+    inside, but for holes, which stay open.
 
     Examples:
       mvgen compress bunny.obj -o bunny.mks

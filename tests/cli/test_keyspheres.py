@@ -17,6 +17,7 @@ import trimesh
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import load_mesh, save_mesh
 from mvgen.core.nearest import Nearest
+from mvgen.core.surface.topology import topology
 
 SMALL = ("--effort", "1", "--samples", "6000", "--width", "8", "--layers", "2")
 
@@ -51,6 +52,20 @@ def test_a_field_returns_in_the_mesh_s_own_place(box: Path) -> None:
     assert np.allclose(mesh.bounds, [[8, -2, -7], [12, 2, -3]], atol=0.2) and found["faces"] == len(mesh.faces)
     listed = ok(box, "decompress", "b.mks", "--list")["files"][0]
     assert listed["resolution"] == 128 and listed["faces"] > found["faces"]
+
+
+@pytest.mark.slow
+def test_a_hole_stays_open(box: Path) -> None:
+    mesh = load_mesh(box / "ball.ply")
+    low = mesh.vertices[mesh.faces].mean(1)[:, 2] < -4
+    save_mesh(replace(mesh, faces=mesh.faces[low], normals=None), box / "open.ply")
+    words = ("--effort", 1, "--samples", 20000, "--width", 16, "--layers", 3, "--spheres", 8, "--target-size", 2400)
+    report = ok(box, "compress", "open.ply", "-o", "o.mks", "--codec", "keyspheres", *words)
+    assert report["bytes"] <= 2400 and report["mean_error"] < 3e-3
+    ok(box, "decompress", "o.mks", "-o", "o.ply", "--resolution", 64)
+    back = load_mesh(box / "o.ply")
+    shape = topology(back)
+    assert shape.holes == 1 and shape.components == 1 and abs(back.bounds[1, 2] + 4) < 0.1
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mvgen.core.compress.file import read_mks
 from mvgen.core.errors import InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import load_mesh, save_mesh
+from mvgen.core.surface.topology import topology
 from tests.cli.test_keyspheres import ok, run
 
 DATA = os.environ.get("MVGEN_DATA")
@@ -29,13 +31,17 @@ def paint(points: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a ball far from the origin, the same with a hole, with colours, and with one colour."""
+    """A folder with a ball far from the origin, the same with a hole, with colours, with both, and with one colour; and
+    a sheet."""
     folder = tmp_path_factory.mktemp("sdf")
     ball = trimesh.creation.icosphere(3, 2.0)
     vertices, faces = np.asarray(ball.vertices) + np.array([10, 0, -5]), np.asarray(ball.faces, np.int32)
     save_mesh(Mesh(vertices, faces), folder / "ball.ply")
-    save_mesh(Mesh(vertices, faces[300:]), folder / "open.ply")
     save_mesh(Mesh(vertices, faces, colours=paint(vertices - [10, 0, -5])), folder / "painted.ply")
+    below = faces[vertices[faces].mean(1)[:, 2] < -4]
+    save_mesh(Mesh(vertices, below), folder / "open.ply")
+    save_mesh(Mesh(vertices, below, colours=paint(vertices - [10, 0, -5])), folder / "both.ply")
+    save_mesh(Mesh(np.eye(3), np.array([[0, 1, 2]], np.int32)), folder / "sheet.ply")
     save_mesh(Mesh(vertices, faces, colours=np.full((len(vertices), 3), 0.6, np.float32)), folder / "even.ply")
     return folder
 
@@ -83,8 +89,35 @@ def test_one_colour_takes_a_few_bytes(place: Path) -> None:
         read_mks(pack(replace(packed, head=replace(packed.head, colours=False))), "x")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("open", 1800), ("both", 2400)])
+def test_a_hole_stays_open_within_the_size(place: Path, name: str, size: int) -> None:
+    done = run(place, "compress", f"{name}.ply", "-o", "o.mks", "--target-size", size, "--json=o.json", *SMALL)
+    report = json.loads((place / "o.json").read_bytes())
+    assert done.returncode == 0 and "holes are kept open, by a trim mask of" in done.stderr.decode()
+    assert report["bytes"] <= size and report["mean_error"] < 2e-3 and report["max_error"] < 0.06
+    ok(place, "decompress", "o.mks", "-o", "o.ply", "--resolution", 64)
+    mesh = load_mesh(place / "o.ply")
+    found = topology(mesh)
+    assert found.holes >= 1 and found.components == 1 and (mesh.colours is not None) == (name == "both")
+    assert abs(mesh.bounds[1, 2] + 4) < 0.1, "cut where the source ends"
+    assert ok(place, "decompress", "o.mks", "--test")["files"][0]["sound"]
+    packed = unpack((place / "o.mks").read_bytes(), "o.mks")
+    assert packed.trim is not None and len(packed.trim) < 250
+    with pytest.raises(InputError, match="what its head says"):
+        read_mks(pack(replace(packed, trim=None)), "x")
+    with pytest.raises(InputError, match="x: the trim mask is cut short"):
+        read_mks(pack(replace(packed, trim=packed.trim[:3])), "x")
+
+
+@pytest.mark.slow
+def test_errors_that_are_asked_for_count_the_border(place: Path) -> None:
+    report = ok(place, "compress", "open.ply", "-o", "m.mks", "--mean-error", "0.15%", *SMALL)
+    assert report["mean_error"] <= 0.0015 and report["missed"] is None
+
+
 def test_what_has_no_inside_is_refused_with_a_way_out(place: Path) -> None:
-    done = run(place, "compress", "open.ply", "-o", "n.mks", *SMALL)
+    done = run(place, "compress", "sheet.ply", "-o", "n.mks", *SMALL)
     text = done.stderr.decode()
     assert done.returncode == 1 and "no inside" in text and "--codec surface" in text
     assert not (place / "n.mks").exists()
@@ -103,3 +136,13 @@ def test_real_shapes_in_6000_bytes(tmp_path: Path, name: str) -> None:
     source = Path(str(DATA)) / "meshes" / f"oded_{name}.obj"
     report = ok(tmp_path, "compress", source, "-o", "x.mks", "--codec", "sdf", "--target-size", "6k")
     assert report["bytes"] <= 6000 and report["mean_error"] < 5e-4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None, reason="MVGEN_DATA is not set")
+def test_a_real_shape_with_a_hole_in_6000_bytes(tmp_path: Path) -> None:
+    source = Path(str(DATA)) / "meshes" / "oded_hand" / "hand_lowres.obj"
+    report = ok(tmp_path, "compress", source, "-o", "x.mks", "--codec", "sdf", "--target-size", "6k")
+    assert report["bytes"] <= 6000 and report["mean_error"] < 3e-4 and report["max_error"] < 0.015
+    ok(tmp_path, "decompress", "x.mks", "-o", "x.ply")
+    assert topology(load_mesh(tmp_path / "x.ply")).holes == topology(load_mesh(source)).holes == 1

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mvgen.core.compress.codec import Codec, Goal, candidates
 from mvgen.core.compress.container import Head, Packed, frame_of, pack
+from mvgen.core.compress.holes import Closed, closed
 from mvgen.core.compress.measure import NONE, Errors, Surface, measure, with_proof
 from mvgen.core.compress.prepare import Openness, openness, prepared
 from mvgen.core.errors import CannotError, InputError
@@ -19,15 +20,16 @@ _DOUBTS = 6  # standard errors that a mean is kept below its bound by
 _MANY, _UNEVEN, _FINE = 1 << 20, 1 << 12, 256  # what takes as many bytes as the counts of a field or more
 _COLOURS = 1 / 3  # of the bytes of a field; what the eye sees of shape and colours is about equally coarse then
 _LEVEL, _WHOLE, _SECTION = 1 / 255, 3, 8  # colours that differ by less are one, of so many bytes; bytes around them
+_HOLES, _LEAST = 1 / 25, 40  # of the bytes of a field, and more, for the borders of holes
 _ROUNDS = 4  # in which an error that is still too large is asked for anew
 _MEASURE_SEED = 0x6D6B73  # so that what is reported does not depend on the points that a search used
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """codec: the one that was taken; data: the file; payload, colours: what of it the codec made; mesh: what it decodes
-    to, in the source's units; missed: what of the goal it does not reach, in words, or None; tried: for each codec, its
-    bytes and mean error or why it failed or was left out."""
+    """codec: the one that was taken; data: the file; payload: what of it the codec made; colours, trim: what was added
+    to a field; mesh: what it decodes to, in the source's units; missed: what of the goal it does not reach, in words,
+    or None; tried: for each codec, its bytes and mean error or why it failed or was left out."""
 
     codec: Codec
     data: bytes
@@ -37,6 +39,7 @@ class Result:
     openness: Openness
     missed: str | None
     colours: bytes | None = None
+    trim: bytes | None = None
     tried: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,6 +50,11 @@ class _Source:
     mesh: Mesh
     surface: Surface
     openness: Openness
+    seed: int
+
+    def closed(self) -> Closed | None:
+        """With its holes filled, where it has any."""
+        return closed(self.mesh, self.openness, self.seed)
 
 
 def compress(
@@ -71,7 +79,7 @@ def compress(
     codecs = [codec for codec in candidates(option) if only in (None, codec.name)]
     if not codecs:
         raise InputError("no codec is installed for this", "pip install 'mvgen[draco]'")
-    source = _Source(shape, Surface(shape), openness(shape, seed))
+    source = _Source(shape, Surface(shape), openness(shape, seed), seed)
     head = Head(0, frame, 0.0, 0.0, False, len(shape.vertices), len(shape.faces), (0.0, 0.0, 0.0), source_bytes)
     results: list[Result] = []
     tried: dict[str, str] = {}
@@ -123,15 +131,19 @@ def _one(codec: Codec, source: _Source, head: Head, goal: Goal, effort: int, see
     """What one codec makes of the goal, asked anew with tighter bounds while its errors are too large."""
     beside = replace(head, vertices=_MANY, faces=2 * _MANY + _UNEVEN, resolution=_FINE) if codec.field else head
     colours = source.mesh.colours if codec.field else None
+    holes = source.closed() if codec.field and not goal.field.paper else None
     inner = goal
+    room = 0 if goal.bytes is None else goal.bytes - _overhead(beside, goal.bytes)
+    later = _for_colours(colours, room)
     if goal.bytes is not None:
-        room = goal.bytes - _overhead(beside, goal.bytes)
-        inner = replace(goal, bytes=room - _for_colours(colours, room))
+        inner = replace(goal, bytes=room - later - _for_holes(holes, room - later))
     if inner.bytes is not None and inner.bytes < 1:
         raise CannotError(f"{goal.bytes} bytes are fewer than the file needs beside the mesh", "allow more")
     for _ in range(_ROUNDS):
-        payload = codec.load().encode(source.mesh, inner, effort, seed, progress)
+        payload = codec.load().encode(source.mesh if holes is None else holes.mesh, inner, effort, seed, progress)
         found = _finished(codec, payload, source, head, goal)
+        if holes is not None:
+            found = _trimmed(found, holes, source, head, goal, later)
         if goal.bytes is not None or met(found.errors, goal):
             break
         inner = _tighter(inner, found.errors, goal)
@@ -146,6 +158,26 @@ def _for_colours(colours: NDArray[np.float32] | None, room: int) -> int:
     return _SECTION + (_WHOLE if even else round(_COLOURS * room))
 
 
+def _for_holes(holes: Closed | None, room: int) -> int:
+    """Bytes of a field's trim mask, with what a section needs, of so many that it shares with the field."""
+    return 0 if holes is None else _SECTION + _LEAST + round(_HOLES * room)
+
+
+def _trimmed(found: Result, holes: Closed, source: _Source, head: Head, goal: Goal, later: int) -> Result:
+    """The same with the holes of a field, in the bytes that are left but for ``later`` ones, or their share."""
+    from mvgen.core.keyspheres.trim import encode_trim, trimmed
+
+    if goal.bytes is None:
+        room = _for_holes(holes, len(found.payload)) - _SECTION
+    else:
+        room = goal.bytes - len(found.data) - later - _SECTION
+    place = found.codec.load_field().place_of(found.payload)
+    trim = encode_trim(place, holes, room, source.seed)
+    mesh = trimmed(found.mesh, place, trim)
+    errors = _measured(mesh, source, goal)
+    return _packed(found.codec, found.payload, mesh, errors, source, head, goal, trim=trim)
+
+
 def _coloured(found: Result, source: _Source, head: Head, goal: Goal, seed: int) -> Result:
     """The same with the colours of a field, in the bytes that are left or their share."""
     from mvgen.core.keyspheres.colours import coloured, encode_colours
@@ -154,17 +186,20 @@ def _coloured(found: Result, source: _Source, head: Head, goal: Goal, seed: int)
         room = round(_COLOURS / (1 - _COLOURS) * len(found.payload))
     else:
         room = goal.bytes - len(found.data) - _SECTION
-    place = found.codec.load_field().place_of_colours(found.payload)
+    place = found.codec.load_field().place_of(found.payload)
     colours = encode_colours(place, source.mesh, max(room, _WHOLE), seed)
     mesh = coloured(found.mesh, place, colours)
-    return _packed(found.codec, found.payload, mesh, found.errors, source, head, goal, colours)
+    return _packed(found.codec, found.payload, mesh, found.errors, source, head, goal, colours, found.trim)
 
 
 def _finished(codec: Codec, payload: bytes, source: _Source, head: Head, goal: Goal) -> Result:
     """The file of a payload, its errors measured on what it decodes to."""
     mesh = codec.load().decode(payload)
-    errors = measure(source.surface, Surface(mesh), seed=_MEASURE_SEED, prove=goal.maximum is not None)
-    return _packed(codec, payload, mesh, errors, source, head, goal)
+    return _packed(codec, payload, mesh, _measured(mesh, source, goal), source, head, goal)
+
+
+def _measured(mesh: Mesh, source: _Source, goal: Goal) -> Errors:
+    return measure(source.surface, Surface(mesh), seed=_MEASURE_SEED, prove=goal.maximum is not None)
 
 
 def _proved(result: Result, source: _Source, head: Head, goal: Goal) -> Result:
@@ -172,7 +207,7 @@ def _proved(result: Result, source: _Source, head: Head, goal: Goal) -> Result:
     if result.errors.proved or goal.maximum is not None:
         return result
     errors = with_proof(source.surface, Surface(result.mesh), result.errors)
-    return _packed(result.codec, result.payload, result.mesh, errors, source, head, goal, result.colours)
+    return _packed(result.codec, result.payload, result.mesh, errors, source, head, goal, result.colours, result.trim)
 
 
 def _packed(
@@ -184,6 +219,7 @@ def _packed(
     head: Head,
     goal: Goal,
     colours: bytes | None = None,
+    trim: bytes | None = None,
 ) -> Result:
     a, b, c = (float(side) for side in np.diff(mesh.bounds, axis=0)[0])
     head = replace(
@@ -199,8 +235,8 @@ def _packed(
         kept=codec.keeps,
         resolution=codec.load_field().resolution_of(payload) if codec.field else None,
     )
-    data = pack(Packed(head, payload, colours))
-    return Result(codec, data, payload, mesh, errors, source.openness, _missed(data, errors, goal), colours)
+    data = pack(Packed(head, payload, colours, trim))
+    return Result(codec, data, payload, mesh, errors, source.openness, _missed(data, errors, goal), colours, trim)
 
 
 def _overhead(head: Head, size: int) -> int:

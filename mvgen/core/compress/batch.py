@@ -149,6 +149,8 @@ def _facts(path: Path, source: Mesh, result: Result, seconds: float) -> dict[str
 
 def _notes(result: Result) -> tuple[str, ...]:
     notes = [] if result.openness.has_inside else [f"it has no inside ({result.openness.why}); its openings are kept"]
+    if result.trim is not None:
+        notes = [f"its holes are kept open, by a trim mask of {len(result.trim)} bytes"]
     return (*notes, *([] if result.missed is None else [f"the goal is missed: {result.missed}"]))
 
 

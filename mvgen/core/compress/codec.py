@@ -22,7 +22,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 
 if TYPE_CHECKING:
-    from mvgen.core.keyspheres.colours import Place
+    from mvgen.core.keyspheres.place import Place
     from mvgen.core.keyspheres.spheres import Spheres
 
 
@@ -61,8 +61,8 @@ class Goal:
 class FieldEncoder(Protocol):
     """The functions of the module of a codec of fields: what it decodes to depends on the grid's resolution.
 
-    Its payload has no colours: `keyspheres.colours` codes them for the place that the payload tells. That raises as
-    `decode` does.
+    It sees meshes with their holes filled, and its payload has no colours: `keyspheres.trim` and `keyspheres.colours`
+    code both for the place that the payload tells. That raises as `decode` does.
     """
 
     def encode(self, mesh: Mesh, goal: Goal, effort: int, seed: int, progress: Progress) -> bytes: ...
@@ -71,7 +71,7 @@ class FieldEncoder(Protocol):
 
     def resolution_of(self, payload: bytes) -> int: ...
 
-    def place_of_colours(self, payload: bytes) -> Place: ...
+    def place_of(self, payload: bytes) -> Place: ...
 
 
 class Encoder(Protocol):

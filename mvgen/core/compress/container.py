@@ -18,11 +18,11 @@ from mvgen.core.geometry import Mesh
 
 MAGIC = b"MKS"
 VERSION = 1
-PAYLOAD, COLOURS = 1, 3  # sections; odd numbers are critical
+PAYLOAD, COLOURS, TRIM = 1, 3, 5  # sections; odd numbers are critical
 MOST_BYTES = 1 << 30  # of a file
 MOST_COUNT = 1 << 28  # of vertices and faces
 MOST_RESOLUTION = 4096
-_KNOWN = {PAYLOAD: "payloads", COLOURS: "sections of colours"}
+_KNOWN = {PAYLOAD: "payloads", COLOURS: "sections of colours", TRIM: "trim masks"}
 _STEPS = 4096  # of the centre, in a diagonal
 _FAR = 1 << 40  # steps
 _COLOURED, _PROVED, _KEPT, _RESOLUTION = 1, 2, 4, 8
@@ -76,11 +76,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Packed:
-    """A file: its head, the codec's payload, and colours where they are not in the payload."""
+    """A file: its head, the codec's payload, and colours and the trim mask of a field, where it has them."""
 
     head: Head
     payload: bytes
     colours: bytes | None = None
+    trim: bytes | None = None
 
 
 def frame_of(mesh: Mesh) -> Frame:
@@ -98,8 +99,8 @@ def pack(packed: Packed) -> bytes:
     """The bytes of a file."""
     head = _pack_head(packed.head)
     start = MAGIC + bytes([VERSION]) + _varint(len(head)) + head
-    colours = b"" if packed.colours is None else _section(COLOURS, packed.colours)
-    return start + _checksum(start) + _section(PAYLOAD, packed.payload) + colours
+    sections = ((PAYLOAD, packed.payload), (COLOURS, packed.colours), (TRIM, packed.trim))
+    return start + _checksum(start) + b"".join(_section(n, content) for n, content in sections if content is not None)
 
 
 def unpack(data: bytes, name: str) -> Packed:
@@ -116,7 +117,7 @@ def unpack(data: bytes, name: str) -> Packed:
             raise InputError(f"{name}: holds something that this version does not know (section {number})", _UPDATE)
     if PAYLOAD not in found:
         raise InputError(f"{name}: is cut short", _AGAIN)
-    return Packed(head, found[PAYLOAD], found.get(COLOURS))
+    return Packed(head, found[PAYLOAD], found.get(COLOURS), found.get(TRIM))
 
 
 def unpack_head(data: bytes, name: str) -> Head:

@@ -16,10 +16,10 @@ from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.compress.prepare import openness
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
-from mvgen.core.keyspheres.colours import Place
 from mvgen.core.keyspheres.learn import Lesson, first_sine_form, fresh_first_sine, learn, learn_rounded, learning_device
 from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, pack_exact, rounded_spheres, unpack
+from mvgen.core.keyspheres.place import Place
 from mvgen.core.keyspheres.samples import Distance, Normal, published_samples
 from mvgen.core.keyspheres.spheres import Spheres, key_spheres
 from mvgen.core.keyspheres.surface import surface_of
@@ -109,7 +109,7 @@ def resolution_of(payload: bytes) -> int:
     return unpack(payload).resolution
 
 
-def place_of_colours(payload: bytes) -> Place:
+def place_of(payload: bytes) -> Place:
     packed = unpack(payload)
     plain = replace(packed.network, tanh=False)  # which is not the same on every machine, and near 0 changes nothing
     return Place(plain, packed.box, packed.normal)

@@ -15,6 +15,7 @@ from mvgen.core.keyspheres.payload import PER_OCTAVE
 from mvgen.kernels.latents import NEAR, SIZES, descend
 
 _ROUNDS = 6  # of least squares
+_START = 0.2
 _TRIES = 14  # prices
 _SWEEPS = 3  # through all integers for each price
 _SPARE = 0.99  # of the size is near enough
@@ -92,10 +93,11 @@ def exponent_of(step: float) -> int:
     return int(np.clip(np.rint(PER_OCTAVE * np.log2(step)), -127, 127))
 
 
-def choose(task: Task, step: float, size: int) -> Choice:
-    """Integers in units of step whose code has at most ``size`` bytes. Raises CannotError where none fit."""
+def choose(task: Task, step: float, size: int, start: float = _START) -> Choice:
+    """Integers in units of step whose code has at most ``size`` bytes. start: the first price of all bytes, in mean
+    errors; a low one suits few integers that must fit together. Raises CannotError where none fit."""
     error = float(task.weights @ np.abs(task.rest))
-    price = 0.2 * error / size  # of a byte
+    price = start * error / size  # of a byte
     integers = np.rint(_solved(task, step, price) / step).astype(np.int64)
     best: Choice | None = None
     for _ in range(_TRIES):

@@ -16,7 +16,6 @@ from mvgen.core.compress.codec import FieldSettings, Goal
 from mvgen.core.errors import CannotError, InputError
 from mvgen.core.geometry import Mesh
 from mvgen.core.keyspheres import codec
-from mvgen.core.keyspheres.colours import Place
 from mvgen.core.keyspheres.corrections import Task, choose_with_step, exponent_of
 from mvgen.core.keyspheres.latents import (
     MOST_CELLS,
@@ -33,8 +32,10 @@ from mvgen.core.keyspheres.latents import (
 from mvgen.core.keyspheres.learn import Lesson, fresh_sines, learn, learn_rounded, learning_device, sine_form
 from mvgen.core.keyspheres.network import Network
 from mvgen.core.keyspheres.payload import Packed, box_of, unpack, with_pieces
+from mvgen.core.keyspheres.place import Place
 from mvgen.core.keyspheres.samples import Distance, Normal
-from mvgen.core.keyspheres.surface import largest_pieces, projected, surface_of
+from mvgen.core.keyspheres.surface import Field as Values
+from mvgen.core.keyspheres.surface import largest_pieces, projected, surface_of, within
 from mvgen.core.nearest import face_normals, sample_surface
 from mvgen.core.progress import Progress
 from mvgen.core.surface.poisson import keep_faces
@@ -123,7 +124,7 @@ def resolution_of(payload: bytes) -> int:
     return unpack(_split(payload)[0]).resolution
 
 
-def place_of_colours(payload: bytes) -> Place:
+def place_of(payload: bytes) -> Place:
     field = _unpacked(payload)
     return Place(field.values, field.packed.box, field.packed.normal)
 
@@ -139,11 +140,14 @@ class Field:
 
     def surface(self, resolution: int, pieces: int | None, projections: int = 2) -> Mesh:
         """Where the values are 0, in the regions kept; the largest pieces, or all."""
-        limited = _Limited(self.values, _MOST_POINTS * resolution**2 + resolution**3 // 16)
-        mesh = self._without_false(surface_of(limited, self.packed.bounds, resolution, 0))
+        values, bounds = within(self.values, self.packed.bounds), self.packed.bounds
+        limited = _Limited(values, _MOST_POINTS * resolution**2 + resolution**3 // 16)
+        mesh = self._without_false(surface_of(limited, bounds, resolution, 0))
         mesh = mesh if pieces is None else largest_pieces(mesh, pieces)
-        cell = float(np.ptp(self.packed.bounds, axis=0).max()) / (resolution - 1)
-        return Mesh(projected(self.values, mesh.vertices, cell, projections), mesh.faces) if len(mesh.faces) else mesh
+        if not len(mesh.faces):
+            return mesh
+        cell = float(np.ptp(bounds, axis=0).max()) / (resolution - 1)
+        return Mesh(projected(values, mesh.vertices, cell, projections), mesh.faces)
 
     def _without_false(self, mesh: Mesh) -> Mesh:
         """Pieces that lie in regions which are not kept, rather than in those that are, are gone."""
@@ -158,10 +162,10 @@ class Field:
 class _Limited:
     """A field that may be asked at so many points only: noise would have a surface in every cell. InputError then."""
 
-    def __init__(self, field: Corrected, points: int):
+    def __init__(self, field: Values, points: int):
         self.field, self.left = field, points
 
-    def __call__(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+    def __call__(self, points: NDArray[np.float64]) -> NDArray[np.floating]:
         self.left -= len(points)
         if self.left < 0:
             raise InputError("the field is damaged (its surface is everywhere)", _AGAIN)

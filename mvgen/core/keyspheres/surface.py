@@ -14,6 +14,7 @@ from mvgen.core.surface.poisson import keep_faces
 from mvgen.core.surface.simplify import face_parts
 from mvgen.core.surface.sparse import extract
 
+_EDGE = 1e-6  # by which the box is smaller than the bounds, so that nodes on these lie outside
 Field = Callable[[NDArray[np.float64]], NDArray[np.floating]]
 
 
@@ -27,8 +28,10 @@ def surface_of(
 ) -> Mesh:
     """Where a field is 0, by marching cubes on ``resolution`` nodes along the longest side, then moved onto it.
 
-    pieces: how many are kept, the largest; None keeps all.
+    pieces: how many are kept, the largest; None keeps all. What reaches beyond the bounds is cut off there, so that
+    the surface is closed.
     """
+    field = within(field, bounds)
     mesh = extract(field, bounds, resolution, progress=progress or Silent())
     if pieces is not None:
         mesh = largest_pieces(mesh, pieces)
@@ -36,6 +39,18 @@ def surface_of(
         return mesh
     cell = float(np.ptp(np.asarray(bounds), axis=0).max()) / (resolution - 1)
     return Mesh(projected(field, mesh.vertices, cell, projections), mesh.faces)
+
+
+def within(field: Field, bounds: NDArray[np.floating]) -> Field:
+    """The field, cut by a box [2, 3]: positive on its sides and beyond."""
+    low, high = np.asarray(bounds, np.float64)
+
+    def cut(points: NDArray[np.float64]) -> NDArray[np.floating]:
+        values = field(points)
+        beyond = np.maximum(low - points, points - high).max(1) + _EDGE
+        return np.maximum(values, beyond.astype(values.dtype))
+
+    return cut
 
 
 def largest_pieces(mesh: Mesh, count: int) -> Mesh:

@@ -41,10 +41,11 @@ HEADS = st.builds(
 HEAD = Head(3, Frame(2.0, (1, -70, 9000)), 0.001, 0.01, True, 1500, 2996, (0.5, 0.5, 0.7), 240_000)
 
 
-@given(HEADS, st.binary(max_size=300), st.none() | st.binary(max_size=200))
-def test_what_is_packed_comes_back(head: Head, payload: bytes, colours: bytes | None) -> None:
-    data = pack(Packed(head, payload, colours))
-    assert unpack(data, "x") == Packed(head, payload, colours)
+@given(HEADS, st.binary(max_size=300), st.none() | st.binary(max_size=200), st.none() | st.binary(max_size=200))
+def test_what_is_packed_comes_back(head: Head, payload: bytes, colours: bytes | None, trim: bytes | None) -> None:
+    packed = Packed(head, payload, colours, trim)
+    data = pack(packed)
+    assert unpack(data, "x") == packed
     assert unpack_head(data[:256], "x") == head
 
 
@@ -98,6 +99,8 @@ def test_unknown_sections_are_refused_where_critical_and_skipped_where_not() -> 
         unpack(whole + section(1, b"new"), "x")
     with pytest.raises(InputError, match="two sections of colours"):
         unpack(whole + 2 * section(3, b"new"), "x")
+    with pytest.raises(InputError, match="two trim masks"):
+        unpack(whole + 2 * section(5, b"new"), "x")
 
 
 @pytest.mark.parametrize(
