@@ -15,11 +15,15 @@ from mvgen.core.surface.poisson import keep_faces
 
 
 def face_parts(mesh: Mesh) -> NDArray[np.int32]:
-    """[F]: the number of the part that each face belongs to; faces that share a vertex are of one part."""
+    """[F]: the number of the part that each face belongs to, from 0 on without gaps; faces that share a vertex are of
+    one part."""
     count = len(mesh.vertices)
     a, b = mesh.faces[:, [0, 1]].reshape(-1), mesh.faces[:, [1, 2]].reshape(-1)
     graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), (count, count))
-    return connected_components(graph, directed=False)[1][mesh.faces[:, 0]]
+    part = connected_components(graph, directed=False)[1][mesh.faces[:, 0]]
+    used = np.zeros(count, np.bool_)  # vertices without faces have numbers of their own
+    used[part] = True
+    return (np.cumsum(used, dtype=np.int32) - 1)[part]
 
 
 def drop_small_parts(mesh: Mesh, share: float = 0.003) -> Mesh:

@@ -7,6 +7,8 @@ import pytest
 
 from mvgen.core.geometry import Mesh
 from mvgen.core.surface import drop_small_parts, simplify
+from mvgen.core.surface.simplify import face_parts
+from mvgen.core.surface.topology import topology
 
 
 def sheet(cells: int, origin: tuple[float, float, float] = (0, 0, 0), bumps: float = 0.0) -> Mesh:
@@ -71,3 +73,10 @@ def test_a_mesh_that_is_small_enough_is_left_alone() -> None:
 def test_same_mesh_same_result() -> None:
     one, two = (simplify(sheet(30, bumps=0.1), 300) for _ in range(2))
     assert np.array_equal(one.vertices, two.vertices) and np.array_equal(one.faces, two.faces)
+
+
+def test_vertices_without_faces_are_no_parts() -> None:
+    vertices = np.random.default_rng(0).normal(size=(9, 3))
+    mesh = Mesh(vertices, np.array([[1, 2, 3], [5, 6, 7]], np.int32))
+    assert face_parts(mesh).tolist() == [0, 1]
+    assert topology(mesh).components == topology(mesh, welded=True).components == 2
