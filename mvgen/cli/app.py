@@ -127,6 +127,12 @@ def _module(name: str) -> str:
     return f"mvgen.commands.{name.replace('-', '_')}"
 
 
+def _devices(module: Any, arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Those that a command can use, which may depend on its arguments: see `mvgen.commands.job`."""
+    found: tuple[str, ...] = getattr(module, "DEVICES", ("cpu",))
+    return module.devices(arguments) if hasattr(module, "devices") else found
+
+
 def _load(name: str) -> Any:
     """The parser of one command: its function's parameters without ``job``, and the common options."""
     module = import_module(_module(name))
@@ -134,7 +140,7 @@ def _load(name: str) -> Any:
 
     def collect(context: Any, **values: Any) -> Task:
         common = Common(**{key: values.pop(key) for key in _COMMON})
-        return Task(name, function, getattr(module, "DEVICES", ("cpu",)), values, common, context.meta[ORDER])
+        return Task(name, function, _devices(module, values), values, common, context.meta[ORDER])
 
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     shared = [

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mvgen.core.compress.codec import FieldSettings
     from mvgen.core.keyspheres.spheres import Spheres
 
-DEVICES = ("cpu", "cuda")  # for networks that learn
 DEFAULT_MEAN = 0.0005  # of the diagonal, where no goal is given
 FIELDS = ("keyspheres", "sdf")
 SPHERES = ("--spheres", "--spheres-file", "--paper", "--latent", "--checkpoint")  # for keyspheres alone
@@ -38,6 +37,11 @@ COLUMNS = (
     "encode_seconds",
     "error",
 )
+
+
+def devices(arguments: dict[str, Any]) -> tuple[str, ...]:
+    """Networks alone learn on a GPU."""
+    return ("cpu", "cuda") if arguments["codec"] in FIELDS else ("cpu",)
 
 
 class Error(NamedTuple):
@@ -218,7 +222,7 @@ def _field(
     if spheres is not None and spheres_file is not None:
         raise UsageError("--spheres and --spheres-file contradict each other", "give one of them")
     if codec not in FIELDS:
-        return FieldSettings(device=job.device)
+        return FieldSettings()
     folder = None if checkpoint is None else Path(checkpoint)
     chosen = spheres if spheres_file is None else _spheres(job, spheres_file)
     return FieldSettings(chosen, width, layers, paper, latent, samples, folder, job.device)

@@ -2,7 +2,8 @@
 
 A command is a function ``NAME(job, ...)`` in ``mvgen/commands/NAME.py`` (dashes become underscores) whose further
 parameters are Typer options and arguments. The shell adds the options that all commands share. A module-level
-``DEVICES = ("cpu", "cuda")`` says that the command can use a GPU; without it ``job.device`` is always ``cpu``.
+``DEVICES = ("cpu", "cuda")`` says that the command can use a GPU; without it ``job.device`` is always ``cpu``. Where it
+depends on the arguments, a function ``devices`` of them says so instead.
 """
 
 from __future__ import annotations

@@ -148,6 +148,8 @@ def test_a_texture_becomes_colours_or_is_refused_by_name(tmp_path: Path) -> None
         (["points.ply", "-o", "x.mks"], 3, "points but no faces"),
         (["flat.ply", "-o", "x.mks"], 1, "no face has an area"),
         (["empty", "-o", "x"], 3, "empty: holds no meshes"),
+        (["ball.ply", "-o", "x.mks", "--device", "cuda"], 2, "runs on the CPU only"),
+        (["ball.ply", "-o", "x.mks", "--codec", "sdf", "--device", "cuda:99"], 1, "--device cuda:99: "),
         (["ball.ply", "ball.ply", "-o", "x"], 2, "two inputs would be written as ball.ply.mks"),
     ],
 )
