@@ -26,6 +26,7 @@ from mvgen.core.surface.topology import Edges, border_loops, edges_of, topology
 REACH = 100.0  # longest loop that is looked at, in spacings of the points
 AROUND = 2.0  # spacings about a loop within which points are asked
 MISSED = 3.0  # what a cut must gain: as much as so many points that lay a spacing, or the scatter, off the surface
+MOST = 200
 WALK = 1.2  # how much longer than a round loop one over edges is
 COMPILE_SECONDS = 4
 _KERNELS = "loops"
@@ -52,22 +53,36 @@ def close_handles(mesh: Mesh, witnesses: Witnesses, progress: Progress) -> tuple
     For welded meshes; one that is no manifold, or one-sided, stays as it is. Where the genus is 0 this costs no more
     than counting. Normals, uv and texture go where a handle was closed.
     """
+    tree = cKDTree(witnesses.cloud.points)
+
+    def wrong(mesh: Mesh, loop: NDArray[np.int64], length: float) -> bool:
+        return length <= WALK * np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree) > MISSED
+
+    return _closed(mesh, REACH * witnesses.spacing, wrong, progress)
+
+
+def close_narrow_handles(mesh: Mesh, width: float, progress: Progress) -> tuple[Mesh, int]:
+    """The mesh without the handles and tunnels that are no wider than ``width``, and how many these were.
+
+    For the same meshes as `close_handles`; one with more than MOST handles in all is scatter, and stays as it is."""
+    if _genus(mesh) > MOST:
+        return mesh, 0
+    return _closed(mesh, WALK * np.pi * width, lambda *_: True, progress)
+
+
+def _closed(
+    mesh: Mesh, longest: float, wrong: Callable[[Mesh, NDArray[np.int64], float], bool], progress: Progress
+) -> tuple[Mesh, int]:
+    """Closed along loops, the shortest first, until none is wrong."""
     from mvgen.kernels import jit
 
     genus = 0 if _is_simple(mesh.faces) else _genus(mesh)
-    if not genus:
-        return mesh, 0
-    tree = cKDTree(witnesses.cloud.points)
-
-    def wrong(loop: NDArray[np.int64], length: float) -> bool:
-        return length <= WALK * np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree) > MISSED
-
     closed = 0
     while closed < genus:
-        edges = edges_of(mesh.faces)
+        now, edges = mesh, edges_of(mesh.faces)
         if notice := jit.wait_notice(_KERNELS, COMPILE_SECONDS):
             progress.note(notice)
-        loops = short_loops(mesh, edges, REACH * witnesses.spacing, wrong)
+        loops = short_loops(now, edges, longest, lambda loop, length: wrong(now, loop, length))
         jit.mark_warm(_KERNELS)
         if not loops:
             break

@@ -232,7 +232,8 @@ def _within(mesh: Mesh, faces: NDArray[np.int32], part: NDArray[np.int32], is_op
 def fill_holes(mesh: Mesh, longest: float | None) -> tuple[Mesh, int]:
     """Close the holes of a welded mesh whose border is at most ``longest`` long, in diagonals (None: all).
 
-    Returns the mesh and how many holes were closed. Patches are drawn between the vertices of the border.
+    Returns the mesh and how many holes were closed. Patches are drawn between the vertices of the border; their faces
+    follow the old ones.
     """
     limit = np.inf if longest is None else longest * mesh.diagonal
     loops, border = _loops_of(mesh)

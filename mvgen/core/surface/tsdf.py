@@ -17,9 +17,10 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.limits import between
 from mvgen.core.progress import Progress
 from mvgen.core.scene import DepthMap
+from mvgen.core.surface.handles import close_narrow_handles
 from mvgen.core.surface.march import Crossings, march
 from mvgen.core.surface.poisson import keep_faces
-from mvgen.core.surface.repair import parted
+from mvgen.core.surface.repair import fill_holes, parted
 from mvgen.core.surface.simplify import face_parts
 from mvgen.core.surface.trim import face_areas, small_gaps
 
@@ -29,6 +30,9 @@ BRICK = 8  # nodes a side, as the kernel has it
 CELLS = 1024  # along the longest side of the bounds: how finely it is kept where depths lie
 STEEPEST = 0.75  # of the truncation: a larger step between two nodes is the rim of what a view sees, not a surface
 SPECK = 4.0  # parts with less area than this many squares of the truncation are noise
+GAP = 40  # voxels along the side of a square that has as long a border as the longest gap that is closed
+LID = 0.1  # of a part's area, at most, lies in what closes a gap of it
+SEEN = 0.2  # and as much of what closes a gap lies where maps have seen that nothing is
 FINEST = 4096  # voxels along the longest side
 COARSER = 1.2  # by how much voxels grow until they fit the memory
 COMPILE_SECONDS = 6
@@ -73,7 +77,7 @@ def tsdf_surface(maps: Maps, bounds: NDArray[np.float64], options: TsdfOptions, 
     """The surface that depth maps agree on within bounds [2, 3], with colours at the vertices where maps have pictures.
 
     maps: called twice, so that maps may be read or made one at a time; both times it gives the same ones, each with its
-    picture [H, W, 3] uint8 of the same size, or None. Where no map has looked, the surface is open.
+    picture [H, W, 3] uint8 of the same size, or None. Where no map has looked, the surface is open, but for small gaps.
 
     Raises CannotError when no depth lies in the bounds, or the grid does not fit into options.memory_mb at all.
     """
@@ -89,6 +93,7 @@ def tsdf_surface(maps: Maps, bounds: NDArray[np.float64], options: TsdfOptions, 
     colours = _colours(grid, found) if grid.colours.size else None
     mesh = Mesh(grid.origin + found.places() * grid.voxel, found.faces, colours=colours)
     mesh = parted(_without_rims(mesh, found, options.truncation * voxel))
+    mesh = _without_gaps(grid, mesh, options.truncation * voxel, progress)
     if not len(mesh.faces):
         raise CannotError("the depth maps show nothing larger than a few voxels", "are their depths and cameras right?")
     return mesh
@@ -293,6 +298,41 @@ def _without_rims(mesh: Mesh, found: Crossings, reach: float) -> Mesh:
     loose = ((np.bincount(part, jumps) > 0.5 * np.bincount(part)) | (area < SPECK * reach**2))[part]
     keep = ~jumps & ~loose
     return keep_faces(mesh, keep | small_gaps(mesh, keep | loose, reach) & ~loose)
+
+
+def _without_gaps(grid: _Grid, mesh: Mesh, reach: float, progress: Progress) -> Mesh:
+    """The mesh with its gaps closed, as in the depth of a crevice, and without handles narrower than a voxel.
+
+    A gap's border is at most around a square of GAP voxels; its lid is small beside the part that it closes, and lies
+    but little where maps have seen that nothing is."""
+    closed = fill_holes(mesh, 4 * GAP * grid.voxel / mesh.diagonal)[0]
+    lids = np.flatnonzero(np.arange(len(closed.faces)) >= len(mesh.faces))
+    count = 0
+    if len(lids):
+        lid = face_parts(Mesh(closed.vertices, closed.faces[lids]))
+        part = face_parts(closed)
+        area = face_areas(closed)
+        free = _free(grid, closed.vertices[closed.faces[lids]].mean(1), reach)
+        size = np.bincount(lid, area[lids])
+        whole = np.bincount(part, area)[part[lids[np.unique(lid, return_index=True)[1]]]]
+        good = (np.bincount(lid, area[lids] * free) <= SEEN * size) & (size <= LID * whole)
+        count = int(good.sum())
+        keep = np.ones(len(closed.faces), bool)
+        keep[lids] = good[lid]
+        closed = keep_faces(closed, keep)
+    mesh, handles = close_narrow_handles(closed, grid.voxel, progress)
+    if count or handles:
+        progress.say(f"closed {count:,} gaps that no map looks through, {handles:,} handles narrower than a voxel")
+    return mesh
+
+
+def _free(grid: _Grid, points: NDArray[np.float64], reach: float) -> NDArray[np.bool_]:
+    """[N]: whether maps look past points [N, 3], in the frame of the mesh, to what is farther off than the truncation
+    reaches."""
+    nodes = np.round((points - grid.origin) / grid.voxel).astype(np.int64)
+    index = _find(grid, nodes // BRICK)
+    x, y, z = (nodes % BRICK).T
+    return (index >= 0) & (grid.distance[index, x, y, z] > STEEPEST * reach)
 
 
 def _find(grid: _Grid, bricks: NDArray[np.int64]) -> NDArray[np.int64]:

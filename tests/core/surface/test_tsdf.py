@@ -9,6 +9,7 @@ import pytest
 
 from mvgen.core.errors import CannotError
 from mvgen.core.progress import Silent
+from mvgen.core.surface.topology import topology
 from mvgen.core.surface.tsdf import TsdfOptions, map_bounds, tsdf_surface
 from tests.core.surface.shapes import euler, mesh_of, sphere, torus, volume
 from tests.core.surface.views import rendered
@@ -16,10 +17,13 @@ from tests.core.surface.views import rendered
 
 class Heard(Silent):
     def __init__(self):
-        self.notes = []
+        self.notes, self.said = [], []
 
     def note(self, text):
         self.notes.append(text)
+
+    def say(self, text):
+        self.said.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,21 @@ def test_what_no_map_has_seen_stays_open(ring):
     toward = ring[0][0].camera.centre / np.linalg.norm(ring[0][0].camera.centre)
     assert (mesh.vertices @ toward).min() > -0.6
     assert euler(mesh) != 0
+
+
+def test_a_drilled_hole_whose_depth_no_map_sees_is_closed():
+    def drilled(points):
+        wall = np.maximum(np.hypot(points[:, 0] - 0.3, points[:, 2]) - 0.07, -points[:, 1])
+        return np.maximum(sphere(points), -wall)
+
+    maps = rendered(mesh_of(drilled, 160), 12)
+    heard = Heard()
+    mesh = surface(maps, progress=heard)
+    assert any("gaps that no map looks through" in said for said in heard.said)
+    found = topology(mesh, welded=True)
+    assert found.watertight and found.genus == 0
+    deep = mesh.vertices[np.hypot(mesh.vertices[:, 0] - 0.3, mesh.vertices[:, 2]) < 0.05]
+    assert deep[:, 1].min() < 0.65 < 0.75 < np.abs(deep[:, 1]).max()
 
 
 def test_views_without_confidence_say_nothing(ring):
