@@ -33,6 +33,8 @@ VIEWS = 4  # that see a patch best
 FACING = 0.35  # the least cosine between the normal and the way to the camera
 HIDDEN = 0.005  # of the depth, by which something before a vertex hides it
 ALIKE, CLEAR = 0.6, 0.03  # the least correlation of a peak, and how far it stands above the others' mean
+DOUBT, FINE, LEAST_OFF = 0.12, 0.05, 1e-3
+SAMPLES = (2 * HALF + 1) ** 2
 WEIGHT = 0.3  # of a vertex that knows its place, against 1 for the shape of a face
 PLAIN = 4.0  # grey levels of 255, by which a patch varies at most (standard deviation) that shows nothing
 WAVE = 60.0  # pixels; shorter waves of plain parts go
@@ -266,7 +268,8 @@ def _peak(
     bend = low - 2 * top + high
     shift = np.where(bend < -1e-6, 0.5 * (low - high) / np.where(bend < -1e-6, bend, 1), 0)
     clear = top - scores.mean(1)
-    sure = inner & (top > ALIKE) & (clear > CLEAR)
     step = tried[1] - tried[0]
+    doubt = step * np.sqrt(np.maximum(1 - top, LEAST_OFF) / np.maximum(-bend, 1e-6) / SAMPLES)
+    sure = inner & (top > ALIKE) & (clear > CLEAR) & (doubt < DOUBT * max(step, 1.0))
     moves = (tried[middle] + np.clip(shift, -0.5, 0.5) * step) * size
-    return np.where(sure, moves, 0.0), np.where(sure, np.clip((top - ALIKE) / (1 - ALIKE), 0.05, 1), 0.0)
+    return np.where(sure, moves, 0.0), np.where(sure, 1 / (1 + (doubt / (FINE * max(step, 1.0))) ** 2), 0.0)
