@@ -33,9 +33,9 @@ VIEWS = 4  # that see a patch best
 FACING = 0.35  # the least cosine between the normal and the way to the camera
 HIDDEN = 0.005  # of the depth, by which something before a vertex hides it
 ALIKE, CLEAR = 0.6, 0.03  # the least correlation of a peak, and how far it stands above the others' mean
-DOUBT, FINE, LEAST_OFF = 0.12, 0.05, 1e-3
+DOUBT, FINE, SURE, LEAST_OFF = 0.25, 0.1, 0.12, 1e-3
 SAMPLES = (2 * HALF + 1) ** 2
-WEIGHT = 0.3  # of a vertex that knows its place, against 1 for the shape of a face
+WEIGHT = 1.0  # of a vertex that knows its place, against 1 for the shape of a face
 PLAIN = 4.0  # grey levels of 255, by which a patch varies at most (standard deviation) that shows nothing
 WAVE = 60.0  # pixels; shorter waves of plain parts go
 FIRM = 1e4  # how much others are held, against 1 for plain ones: their waves longer than WAVE / 10 stay
@@ -71,19 +71,19 @@ def moved_by_photos(
         several = free & (seen.views[:, 1] >= 0)
         if not several.any():
             raise CannotError("no part of the mesh is seen by two photos", "check that the photos belong to it")
-        moves, trust = np.zeros(len(vertices)), np.zeros(len(vertices))
+        moves, doubt = np.zeros(len(vertices)), np.full(len(vertices), np.inf)
         rows = np.flatnonzero(several)
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
             for spread in SPREADS:
-                moves[some], trust[some] = _agreed(vertices, normals, seen, some, blurred[spread], step, spread)
-                some = some[trust[some] == 0]
-        share = float((trust[free] > 0).mean())
-        pull = Pull(vertices + moves[:, None] * normals, WEIGHT * trust)
+                moves[some], doubt[some] = _agreed(vertices, normals, seen, some, blurred[spread], step, spread)
+                some = some[np.isinf(doubt[some])]
+        share = float((doubt[free] < np.inf).mean())
+        pull = Pull(vertices + moves[:, None] * normals, WEIGHT / (1 + (doubt / FINE) ** 2))
         extent = float(np.ptp(vertices, axis=0).max())
         vertices = towards_normals(vertices, faces, face_normals(vertices, faces), free, extent, pull=pull)
         progress.advance()
-    plain = several & (trust == 0) & (_contrast(vertices, seen, pictures) < PLAIN)
+    plain = several & (doubt > SURE) & (_contrast(vertices, seen, pictures) < PLAIN)
     if plain.any() and share > 0:
         wave = np.where(several, WAVE * seen.sizes, 0.0)
         vertices = bent(vertices, faces, several, np.where(plain, 1.0, FIRM), wave)
@@ -272,4 +272,4 @@ def _peak(
     doubt = step * np.sqrt(np.maximum(1 - top, LEAST_OFF) / np.maximum(-bend, 1e-6) / SAMPLES)
     sure = inner & (top > ALIKE) & (clear > CLEAR) & (doubt < DOUBT * max(step, 1.0))
     moves = (tried[middle] + np.clip(shift, -0.5, 0.5) * step) * size
-    return np.where(sure, moves, 0.0), np.where(sure, 1 / (1 + (doubt / (FINE * max(step, 1.0))) ** 2), 0.0)
+    return np.where(sure, moves, 0.0), np.where(sure, doubt / max(step, 1.0), np.inf)
