@@ -34,8 +34,9 @@ FACING = 0.35  # the least cosine between the normal and the way to the camera
 HIDDEN = 0.005  # of the depth, by which something before a vertex hides it
 ALIKE, CLEAR = 0.6, 0.03  # the least correlation of a peak, and how far it stands above the others' mean
 DOUBT, FINE = 0.25, 0.1  # pixels of doubt, by which no peak counts, and by which one counts half
+REACH = 0.1  # of the extent, beyond which those that know do not move others along
 ALWAYS = 1e-3  # what even the best correlation lacks of 1
-WEIGHT = 1.0  # of a vertex that knows its place for sure, against 1 for the shape of a face
+WEIGHT = 0.7  # of a vertex that knows its place for sure, against 1 for the shape of a face
 PLAIN = 4.0  # grey levels of 255, by which a patch varies at most (standard deviation) that shows nothing
 WAVE = 60.0  # pixels; shorter waves of plain parts go
 FIRM = 1e4  # how much others are held, against 1 for plain ones: their waves longer than WAVE / 10 stay
@@ -81,7 +82,7 @@ def moved_by_photos(
         share = float((doubt[free] < np.inf).mean())
         pull = Pull(vertices + moves[:, None] * normals, WEIGHT / (1 + (doubt / FINE) ** 2))
         extent = float(np.ptp(vertices, axis=0).max())
-        vertices = towards_normals(vertices, faces, face_normals(vertices, faces), free, extent, pull=pull)
+        vertices = towards_normals(vertices, faces, face_normals(vertices, faces), free, REACH * extent, pull=pull)
         progress.advance()
     plain = several & (_contrast(vertices, seen, pictures) < PLAIN)
     if plain.any() and share > 0:
@@ -274,8 +275,7 @@ def _peak(
     shift = np.where(bend < -1e-6, 0.5 * (low - high) / np.where(bend < -1e-6, bend, 1), 0)
     clear = top - scores.mean(1)
     step = tried[1] - tried[0]
-    # steps longer than a pixel tell it in steps
-    doubt = min(step, 1.0) * np.sqrt(np.maximum(1 - top, ALWAYS) / np.maximum(-bend, 1e-6)) / (2 * HALF + 1)
+    doubt = step * np.sqrt(np.maximum(1 - top, ALWAYS) / np.maximum(-bend, 1e-6)) / (2 * HALF + 1)
     sure = inner & (top > ALIKE) & (clear > CLEAR) & (doubt < DOUBT)
     moves = (tried[middle] + np.clip(shift, -0.5, 0.5) * step) * size
     return np.where(sure, moves, 0.0), np.where(sure, doubt, np.inf)
