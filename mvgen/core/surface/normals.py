@@ -22,11 +22,16 @@ NEIGHBOURS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # tri
 FLAT = 0.1  # share of the variance across a neighbourhood, below which it lies flat
 ENOUGH = 64  # neighbours for one normal
 PROBES = 1000  # points at which that is tried
+BESIDE = 16  # points of each side that are compared
 LINKS = 10  # neighbours to which the way of a normal is handed on
 TURN = 0.7  # cosine between two normals below which the way is not sure to be handed on rightly
 PULL = 0.3  # weight of a point's own vote beside those of its neighbours
 ITERATIONS = 200  # in finding signs that agree
 SURE = 0.1  # mean vote of a patch from which on it is believed
+TORN = 0.8  # share of its votes' strength below which the mean vote of a patch shows that the votes are torn
+EVEN = 0.1  # and below which they are split evenly
+LOUD = 0.3  # mean strength of votes from which on that tells of two sides
+APART = 0.68  # share of the heights' variance that lies between two sides; of one side, cut in the middle: 2 / pi
 WALL = 160  # cells along the longest side of the grid that tells outside from inside, at most
 _CHUNK = 1 << 22  # neighbours held at a time
 
@@ -93,6 +98,10 @@ def orient_normals(
 ) -> NDArray[np.float64]:
     """Normals [N, 3] turned outwards, or towards the nearest of some cameras' centres [3].
 
+    A plate whose two sides lie close is one patch, as the tree leads from one to the other; the votes of its points are
+    torn then, and each decides for itself. So they are where a single side scatters, or lies open, but that is told by
+    the heights: see `_apart`.
+
     ``settle``: each point's own view of the outside then counts too, with that of its neighbours: for points on thin
     parts, at whose rims a tree hands the way on wrongly.
     """
@@ -106,7 +115,15 @@ def orient_normals(
     if unsure.any() and not unsure.all():
         flips = _from_sure(tree, patch, flips, unsure)
     signs = signs * flips[patch]
-    return normals * np.where(settle, _agreed(points, normals, votes, signs), signs)[:, None]
+    loud = np.bincount(patch, np.abs(votes)) / np.bincount(patch)
+    torn = ((np.abs(weight) < TORN * loud) & (loud > LOUD))[patch]
+    split = not len(cameras) and _apart(points[torn], (normals * signs[:, None])[torn], (votes * signs)[torn]) > APART
+    if settle:
+        one_sided = torn & (np.abs(weight) < EVEN * loud)[patch] & (not split)
+        signs = np.where(one_sided, signs, _agreed(points, normals, votes, signs))
+    elif split:
+        signs = np.where(torn & (votes != 0), np.sign(votes), signs)
+    return normals * signs[:, None]
 
 
 def _axes(neighbours: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -140,6 +157,22 @@ def _outwards(points: NDArray[np.float64], normals: NDArray[np.float64]) -> NDAr
         return ndimage.map_coordinates(outside, (place - 0.5 + shift * normals).T, order=1, mode="nearest")
 
     return np.clip(at(2.0) - at(-2.0) + at(3.0) - at(-3.0), -1, 1).astype(np.float64)
+
+
+def _apart(points: NDArray[np.float64], normals: NDArray[np.float64], side: NDArray[np.float64]) -> float:
+    """How clearly points with side above and below 0 are two layers: the median, over some of the points, of the share
+    that lies between the layers of the variance in height of their nearest points. 0 where there is only one side."""
+    layers = points[side > 0], points[side < 0]
+    if min(map(len, layers)) < BESIDE:
+        return 0.0
+    some = np.arange(0, len(points), max(1, len(points) // (5 * PROBES)))
+    between, within = np.zeros(len(some)), np.zeros(len(some))
+    for sign, layer in zip((1, -1), layers):
+        near = layer[cKDTree(layer).query(points[some], BESIDE)[1]]
+        height = np.einsum("nki,ni->nk", near - points[some, None], normals[some])
+        between += sign * height.mean(1)
+        within += height.var(1) / 2
+    return float(np.median(between**2 / np.maximum(between**2 + 4 * within, 1e-300)))
 
 
 def _spanning_tree(points: NDArray[np.float64], normals: NDArray[np.float64]) -> coo_matrix:

@@ -60,18 +60,19 @@ def prepare_points(
     rough = roughness(cloud.points)
     noisy = rough.noise > NOISY * rough.spacing
     normals = _sound_normals(cloud)
+    cell, blind = (FINER, BLIND) if normals is None else (FINEST, SEEING)
     if normals is not None:
         oriented = replace(cloud, normals=normals.astype(np.float32))
-        if clear and noisy and is_thin(oriented, LEVEL * rough.least).mean() > SOME:
-            return Prepared(settled(oriented, LEVEL / 2 * rough.least, 2), rough, noisy, FINEST, SEEING)
-        return Prepared(oriented, rough, noisy, blind=SEEING)
-    if clear and noisy and crowd(cloud.points, rough.least) >= PLACES:
+    elif clear and noisy and crowd(cloud.points, rough.least) >= PLACES:
         places = sharpened(cloud.points, rough.least)
         progress.note(f"{len(cloud):,} scattered points are drawn together to {len(places):,}")
         return Prepared(settled(_oriented(places, AROUND, cameras, True), SIDE * rough.least, 2), rough, noisy, FINER)
-    progress.note(f"normals from {rough.neighbours} neighbours of each point")
-    oriented = replace(cloud, normals=_oriented(cloud.points, rough.neighbours, cameras).normals)
-    return Prepared(oriented, rough, noisy)
+    else:
+        progress.note(f"normals from {rough.neighbours} neighbours of each point")
+        oriented = replace(cloud, normals=_oriented(cloud.points, rough.neighbours, cameras).normals)
+    if clear and noisy and is_thin(oriented, LEVEL * rough.least).mean() > SOME:
+        return Prepared(settled(oriented, LEVEL / 2 * rough.least, 2), rough, noisy, cell, blind)
+    return Prepared(oriented, rough, noisy, blind=blind)
 
 
 def _oriented(

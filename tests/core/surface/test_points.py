@@ -106,3 +106,34 @@ def test_drilled_holes_stay(normals, share):
     cloud = PointCloud(points, samples.normals.astype(np.float32) if normals else None)
     found = topology(drop_small_parts(points_surface(cloud, SurfaceOptions(), [], Silent())), welded=True)
     assert found.watertight and found.genus == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.003])
+def test_both_sides_of_a_thin_plate_face_outwards(share):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (15_000, 3)) * [1, 0.7, 0]
+    up = rng.choice([-1.0, 1.0], len(points))
+    points[:, 2] = 0.02 * up
+    points = noisy(points, share * np.sqrt(4 * 1.49))
+    normals = orient_normals(points, estimate_normals(points, roughness(points).neighbours))
+    assert (normals[:, 2] * up > 0).mean() > (0.97 if not share else 0.9)
+    mesh = points_surface(PointCloud(points), SurfaceOptions(), [], Silent())
+    shape = topology(mesh, welded=True)
+    assert shape.watertight and shape.components == 1
+    assert np.ptp(mesh.vertices[np.abs(mesh.vertices[:, :2]).max(1) < 0.5, 2]) > 0.025
+
+
+@pytest.mark.parametrize("share", [0.003, 0.01])
+def test_a_scattered_sheet_stays_one_sheet(share):
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (2, 20_000))
+    points = noisy(np.stack([x, y, 0.15 * np.sin(4 * x) * np.cos(3 * y)], axis=1), share * np.sqrt(8))
+    mesh = points_surface(PointCloud(points), SurfaceOptions(), [], Silent())
+    inner = np.abs(mesh.vertices[:, :2]).max(1) < 0.9
+    found = mesh.vertices[inner]
+    off = np.abs(found[:, 2] - 0.15 * np.sin(4 * found[:, 0]) * np.cos(3 * found[:, 1]))
+    assert off.mean() < 0.6 * share * np.sqrt(8)
+    corners = mesh.vertices[mesh.faces][inner[mesh.faces].all(1)]
+    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2] / 2
+    assert abs(area.sum()) == pytest.approx(np.abs(area).sum(), rel=0.01)
+    assert np.abs(area).sum() == pytest.approx(1.8**2, rel=0.05)
