@@ -116,7 +116,7 @@ def test_bumps_that_light_and_shade_show_stay(half):
     mesh = lit(bumpy, half[: len(bumpy.vertices)])
     moved, _ = moved_by_photos(mesh.vertices, mesh.faces, taken(mesh), np.ones(len(mesh.vertices), bool), Silent())
     lost = np.linalg.norm(moved, axis=1) - 1 - height
-    assert np.abs(lost[y < -0.25]).mean() < 0.25 * np.abs(height[y < -0.25]).mean()
+    assert np.abs(lost[y < -0.25]).mean() < 0.21 * np.abs(height[y < -0.25]).mean()
 
 
 def test_blunt_peaks_know_nothing_and_sharp_ones_are_doubted_less():
