@@ -33,7 +33,10 @@ VIEWS = 4  # that see a patch best
 FACING = 0.35  # the least cosine between the normal and the way to the camera
 HIDDEN = 0.005  # of the depth, by which something before a vertex hides it
 ALIKE, CLEAR = 0.6, 0.03  # the least correlation of a peak, and how far it stands above the others' mean
-WEIGHT = 0.3  # of a vertex that knows its place, against 1 for the shape of a face
+DOUBT, FINE = 0.25, 0.1  # pixels of doubt, by which no peak counts, and by which one counts half
+REACH = 0.1  # of the extent, beyond which those that know do not move others along
+ALWAYS = 1e-3  # what even the best correlation lacks of 1
+WEIGHT = 0.5  # of a vertex that knows its place for sure, against 1 for the shape of a face
 PLAIN = 4.0  # grey levels of 255, by which a patch varies at most (standard deviation) that shows nothing
 WAVE = 60.0  # pixels; shorter waves of plain parts go
 FIRM = 1e4  # how much others are held, against 1 for plain ones: their waves longer than WAVE / 10 stay
@@ -69,22 +72,23 @@ def moved_by_photos(
         several = free & (seen.views[:, 1] >= 0)
         if not several.any():
             raise CannotError("no part of the mesh is seen by two photos", "check that the photos belong to it")
-        moves, trust = np.zeros(len(vertices)), np.zeros(len(vertices))
+        moves, doubt = np.zeros(len(vertices)), np.full(len(vertices), np.inf)
         rows = np.flatnonzero(several)
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
             for spread in SPREADS:
-                moves[some], trust[some] = _agreed(vertices, normals, seen, some, blurred[spread], step, spread)
-                some = some[trust[some] == 0]
-        share = float((trust[free] > 0).mean())
-        pull = Pull(vertices + moves[:, None] * normals, WEIGHT * trust)
+                moves[some], doubt[some] = _agreed(vertices, normals, seen, some, blurred[spread], step, spread)
+                some = some[np.isinf(doubt[some])]
+        share = float((doubt[free] < np.inf).mean())
+        pull = Pull(vertices + moves[:, None] * normals, WEIGHT / (1 + (doubt / FINE) ** 2))
         extent = float(np.ptp(vertices, axis=0).max())
-        vertices = towards_normals(vertices, faces, face_normals(vertices, faces), free, extent, pull=pull)
+        vertices = towards_normals(vertices, faces, face_normals(vertices, faces), free, REACH * extent, pull=pull)
         progress.advance()
-    plain = several & (trust == 0) & (_contrast(vertices, seen, pictures) < PLAIN)
+    plain = several & (_contrast(vertices, seen, pictures) < PLAIN)
     if plain.any() and share > 0:
         wave = np.where(several, WAVE * seen.sizes, 0.0)
-        vertices = bent(vertices, faces, several, np.where(plain, 1.0, FIRM), wave)
+        hold = np.minimum(1 + (DOUBT / doubt) ** 4, FIRM)  # waves that go are the shorter, the less doubt there is
+        vertices = bent(vertices, faces, several, np.where(plain, hold, FIRM), wave)
     return vertices, share
 
 
@@ -183,7 +187,7 @@ def _agreed(
     step: float,
     spread: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far along normals pictures agree best about patches around some vertices [n]; how sure that is, in 0..1."""
+    """How far along normals pictures agree best about patches around some vertices [n]; its doubt in pixels, or inf."""
     tried = np.arange(-TRIED, TRIED + 1.0) * step
     sizes, views = seen.sizes[rows], seen.views[rows]
     patch = _patches(vertices[rows], normals[rows], views[:, 0], sizes, seen.depths, pictures, spread)
@@ -258,7 +262,11 @@ def _alike(points: NDArray[np.float64], seen: NDArray[np.int32], pictures: Seque
 def _peak(
     scores: NDArray[np.float32], tried: NDArray[np.float64], size: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where scores [n, T] are highest, between places too; how sure that is. Peaks at an end are none."""
+    """Where scores [n, T] are highest, between places too, and its doubt in pixels. Peaks at an end are none.
+
+    Doubt is the standard deviation of a shift between patches with white noise, which grows with what the correlation
+    lacks of 1 and shrinks with the bend of the peak.
+    """
     best = scores.argmax(1)
     inner = (best > 0) & (best < len(tried) - 1)
     row, middle = np.arange(len(scores)), np.clip(best, 1, len(tried) - 2)
@@ -266,7 +274,8 @@ def _peak(
     bend = low - 2 * top + high
     shift = np.where(bend < -1e-6, 0.5 * (low - high) / np.where(bend < -1e-6, bend, 1), 0)
     clear = top - scores.mean(1)
-    sure = inner & (top > ALIKE) & (clear > CLEAR)
     step = tried[1] - tried[0]
+    doubt = step * np.sqrt(np.maximum(1 - top, ALWAYS) / np.maximum(-bend, 1e-6)) / (2 * HALF + 1)
+    sure = inner & (top > ALIKE) & (clear > CLEAR) & (doubt < DOUBT)
     moves = (tried[middle] + np.clip(shift, -0.5, 0.5) * step) * size
-    return np.where(sure, moves, 0.0), np.where(sure, np.clip((top - ALIKE) / (1 - ALIKE), 0.05, 1), 0.0)
+    return np.where(sure, moves, 0.0), np.where(sure, doubt, np.inf)

@@ -11,7 +11,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Silent
 from mvgen.core.refine.integrate import vertex_normals
 from mvgen.core.refine.meshes import refine_by_photos
-from mvgen.core.refine.photos import Picture, moved_by_photos
+from mvgen.core.refine.photos import Picture, _peak, moved_by_photos
 from mvgen.core.render.raycast import Caster
 from tests.core.refine.made import cameras
 
@@ -117,3 +117,12 @@ def test_bumps_that_light_and_shade_show_stay(half):
     moved, _ = moved_by_photos(mesh.vertices, mesh.faces, taken(mesh), np.ones(len(mesh.vertices), bool), Silent())
     lost = np.linalg.norm(moved, axis=1) - 1 - height
     assert np.abs(lost[y < -0.25]).mean() < 0.21 * np.abs(height[y < -0.25]).mean()
+
+
+def test_blunt_peaks_know_nothing_and_sharp_ones_are_doubted_less():
+    tried = np.arange(-3, 4.0)
+    away = (tried - 0.25) ** 2
+    scores = np.stack([0.99 - 0.1 * away, 0.9 - 0.05 * away, 0.7 - 0.02 * away]).astype(np.float32)
+    moves, doubt = _peak(scores, tried, np.full(3, 2.0))
+    assert moves == pytest.approx([0.5, 0.5, 0], abs=1e-3)
+    assert doubt[0] < 0.5 * doubt[1] and np.isinf(doubt[2])
