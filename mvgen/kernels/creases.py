@@ -73,6 +73,7 @@ def facing_pixels(
     vertices: Float,
     faces: Int,
     eye: Float,
+    alike: float,
     least: float,
     out: Int,
     out_weight: Float,
@@ -89,7 +90,7 @@ def facing_pixels(
         x, y, z = wanted[i, 0], wanted[i, 1], wanted[i, 2]
         if f < 0 or not among[f] or (x == 0 and y == 0 and z == 0):
             continue
-        if not normals[f, 0] * x + normals[f, 1] * y + normals[f, 2] * z > least:
+        if not normals[f, 0] * x + normals[f, 1] * y + normals[f, 2] * z > alike:
             continue
         v = faces[f, 0]
         rx, ry, rz = vertices[v, 0] - eye[0], vertices[v, 1] - eye[1], vertices[v, 2] - eye[2]
@@ -108,6 +109,7 @@ def facing_pixels_reference(
     vertices: Float,
     faces: Int,
     eye: Float,
+    alike: float,
     least: float,
     out: Int,
     out_weight: Float,
@@ -115,8 +117,8 @@ def facing_pixels_reference(
     """As `facing_pixels`, with arrays."""
     rays = vertices[faces[face, 0]] - eye
     facing = -(wanted * rays).sum(1) / np.linalg.norm(rays, axis=1)
-    alike = (normals[face] * wanted).sum(1)
-    found = np.flatnonzero((face >= 0) & among[face] & wanted.any(1) & (alike > least) & (facing > least))
+    cosine = (normals[face] * wanted).sum(1)
+    found = np.flatnonzero((face >= 0) & among[face] & wanted.any(1) & (cosine > alike) & (facing > least))
     out[: len(found)], out_weight[: len(found)] = found, facing[found]
     return len(found)
 

@@ -17,6 +17,7 @@ from mvgen.core.render.raycast import Caster
 from mvgen.core.views.silhouette import Silhouette
 
 FACING = 0.1  # the least cosine between what is wanted and what is there, and between that and the way to the camera
+ALIKE = 0.1
 SOLID = 0.99  # of a pixel that counts
 OUTLINE = 2  # pixels from the outline within which a vertex is part of it
 FARTHEST = 30.0  # pixels that an outline may be off
@@ -104,7 +105,7 @@ def _pixels(
     wanted = view.normals.reshape(-1, 3)
     place, weight = np.empty(len(face), np.int32), np.empty(len(face))
     count = facing_pixels(
-        face, among, wanted, normals, vertices, faces, view.camera.centre, FACING, place, weight
+        face, among, wanted, normals, vertices, faces, view.camera.centre, ALIKE, FACING, place, weight
     )  # fmt: skip
     place, weight = place[:count], weight[:count]
     row, column = np.divmod(place, view.camera.width)
