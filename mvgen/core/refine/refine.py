@@ -13,11 +13,12 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.refine.creases import along_creases
 from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
-from mvgen.core.refine.views import NormalView, outline_pull, pixel_size, wanted_normals
+from mvgen.core.refine.views import CLOSELY, ROUGHLY, NormalView, outline_pull, pixel_size, wanted_normals
 from mvgen.kernels.remesh import Surface, remesh
 
 SHORT, LONG, TURN = 0.5, 1.5, 30.0  # of the wanted length, from which edges are changed; degrees that faces may turn
 FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
+ROUGH = 0.25  # of the rounds in which faces may differ much from what is wanted
 CREASE_ROUNDS = 8  # of laying edges along creases, at the end
 MOST_VERTICES = 2_000_000
 
@@ -65,7 +66,7 @@ def refined(
     progress.stage("refine", options.iterations)
     for number in range(options.iterations):
         places, faces = state.places, state.faces
-        wanted = wanted_normals(places, faces, views)
+        wanted = wanted_normals(places, faces, views, CLOSELY if number >= ROUGH * options.iterations else ROUGHLY)
         if not wanted.seen.any():
             raise CannotError("no view shows the mesh", "check that the cameras belong to it")
         if number == 0:
