@@ -27,9 +27,10 @@ MOST_VERTICES = 2_000_000
 @dataclass(frozen=True)
 class RefineOptions:
     """iterations: rounds of turning faces and changing edges; pixels: the shortest edges, in pixels of the views;
-    faces: so many, about, leave edges at 3 pixels or at what they are; reach: in longest sides of the bounding box, waves longer than about 6 of it stay as they are; outline: how much
-    outlines pull, against 1 for the shape of a face; tolerance: degrees by which normals may differ within a face
-    before its edges become shorter; remesh: whether edges may change."""
+    faces: with more of them, edges get no shorter than 3 pixels, or than they may be by then; reach: in longest sides
+    of the bounding box, waves longer than about 6 of it stay as they are; outline: how much outlines pull, against 1
+    for the shape of a face; tolerance: degrees by which normals may differ within a face before its edges become
+    shorter; remesh: whether edges may change."""
 
     iterations: int = 24
     pixels: float = 0.7

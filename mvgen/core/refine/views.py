@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """face, depth [H, W]: at each pixel, -1 for none; screen [V, 3]: where vertices are in the view, and their depth."""
+    """face, depth [H, W] at each pixel, -1 for none; screen [V, 3]: where vertices are in the view, and their depth."""
 
     face: NDArray[np.int32]
     depth: NDArray[np.float32]
