@@ -73,15 +73,16 @@ def facing_pixels(
     vertices: Float,
     faces: Int,
     eye: Float,
+    alike: float,
     least: float,
     out: Int,
     out_weight: Float,
 ) -> int:
     """out [P]: the pixels that show a face which may have the normal wanted [P, 3] there; returns how many they are.
 
-    face [P]: the face at a pixel, -1 for none; among [F]: which faces count; eye [3]: where the camera is. The cosines
-    between the normal wanted, that of the face [F, 3] and the way to the camera are larger than ``least``; the one to
-    the camera becomes the pixel's weight.
+    face [P]: the face at a pixel, -1 for none; among [F]: which faces count; eye [3]: where the camera is. The cosine
+    between the normal wanted and that of the face [F, 3] is larger than ``alike``, the one between the normal wanted
+    and the way to the camera is larger than ``least`` and becomes the pixel's weight.
     """
     count = 0
     for i in range(len(face)):
@@ -89,7 +90,7 @@ def facing_pixels(
         x, y, z = wanted[i, 0], wanted[i, 1], wanted[i, 2]
         if f < 0 or not among[f] or (x == 0 and y == 0 and z == 0):
             continue
-        if not normals[f, 0] * x + normals[f, 1] * y + normals[f, 2] * z > least:
+        if not normals[f, 0] * x + normals[f, 1] * y + normals[f, 2] * z > alike:
             continue
         v = faces[f, 0]
         rx, ry, rz = vertices[v, 0] - eye[0], vertices[v, 1] - eye[1], vertices[v, 2] - eye[2]
@@ -108,6 +109,7 @@ def facing_pixels_reference(
     vertices: Float,
     faces: Int,
     eye: Float,
+    alike: float,
     least: float,
     out: Int,
     out_weight: Float,
@@ -115,9 +117,92 @@ def facing_pixels_reference(
     """As `facing_pixels`, with arrays."""
     rays = vertices[faces[face, 0]] - eye
     facing = -(wanted * rays).sum(1) / np.linalg.norm(rays, axis=1)
-    alike = (normals[face] * wanted).sum(1)
-    found = np.flatnonzero((face >= 0) & among[face] & wanted.any(1) & (alike > least) & (facing > least))
+    cosine = (normals[face] * wanted).sum(1)
+    found = np.flatnonzero((face >= 0) & among[face] & wanted.any(1) & (cosine > alike) & (facing > least))
     out[: len(found)], out_weight[: len(found)] = found, facing[found]
+    return len(found)
+
+
+@exact_kernel
+def pixels_at_middles(
+    among: Bool,
+    face: Int,
+    depth: NDArray[np.float32],
+    width: int,
+    screen: NDArray[np.float32],
+    within: float,
+    wanted: NDArray[np.float32],
+    normals: Float,
+    vertices: Float,
+    faces: Int,
+    eye: Float,
+    alike: float,
+    least: float,
+    out_face: Int,
+    out_place: Int,
+    out_weight: Float,
+) -> int:
+    """out_face, out_place [F]: faces among [F] that turn to the camera, and the pixels of [P] that their middles are
+    in, where that is at most ``within`` of its own depth in front of or behind what the pixel shows; returns how many.
+
+    face, depth [P]: what pixels show, -1 for none; screen [V, 3]: where vertices are in the view, and their depth. All
+    else as of `facing_pixels`.
+    """
+    count = 0
+    for f in range(len(faces)):
+        if not among[f]:
+            continue
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        away = (np.float64(screen[a, 2]) + screen[b, 2] + screen[c, 2]) / 3
+        column = math.floor((np.float64(screen[a, 0]) + screen[b, 0] + screen[c, 0]) / 3)
+        row = math.floor((np.float64(screen[a, 1]) + screen[b, 1] + screen[c, 1]) / 3)
+        if not (away > 0 and 0 <= column < width and 0 <= row < len(face) // width):
+            continue
+        i = row * width + column
+        x, y, z = wanted[i, 0], wanted[i, 1], wanted[i, 2]
+        if face[i] < 0 or abs(depth[i] - away) >= within * away or (x == 0 and y == 0 and z == 0):
+            continue
+        nx, ny, nz = normals[f, 0], normals[f, 1], normals[f, 2]
+        rx, ry, rz = vertices[a, 0] - eye[0], vertices[a, 1] - eye[1], vertices[a, 2] - eye[2]
+        if not (nx * x + ny * y + nz * z > alike and nx * rx + ny * ry + nz * rz < 0):
+            continue
+        facing = -(x * rx + y * ry + z * rz) / max(math.sqrt(rx * rx + ry * ry + rz * rz), 1e-300)
+        if facing > least:
+            out_face[count], out_place[count], out_weight[count] = f, i, facing
+            count += 1
+    return count
+
+
+def pixels_at_middles_reference(
+    among: Bool,
+    face: Int,
+    depth: NDArray[np.float32],
+    width: int,
+    screen: NDArray[np.float32],
+    within: float,
+    wanted: NDArray[np.float32],
+    normals: Float,
+    vertices: Float,
+    faces: Int,
+    eye: Float,
+    alike: float,
+    least: float,
+    out_face: Int,
+    out_place: Int,
+    out_weight: Float,
+) -> int:
+    """As `pixels_at_middles`, with arrays."""
+    middle = screen[faces].mean(1, dtype=np.float64)
+    column, row = np.floor(middle[:, :2]).astype(int).T
+    inside = (middle[:, 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < len(face) // width)
+    place = np.where(inside, row * width + column, 0)
+    there = np.abs(depth[place] - middle[:, 2]) < within * middle[:, 2]
+    rays = vertices[faces[:, 0]] - eye
+    facing = -(wanted[place] * rays).sum(1) / np.linalg.norm(rays, axis=1)
+    good = among & inside & there & (face[place] >= 0) & wanted[place].any(1) & (facing > least)
+    good &= ((normals * wanted[place]).sum(1) > alike) & ((normals * rays).sum(1) < 0)
+    found = np.flatnonzero(good)
+    out_face[: len(found)], out_place[: len(found)], out_weight[: len(found)] = found, place[found], facing[found]
     return len(found)
 
 

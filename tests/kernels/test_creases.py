@@ -31,9 +31,24 @@ def test_facing_pixels():
     wanted[::7] = 0
     corners = rng.integers(0, VERTICES, (FACES, 3)).astype(np.int32)
     scene = (rng.random(FACES) > 0.2, wanted, directions(rng, FACES), rng.normal(size=(VERTICES, 3)), corners)
-    inputs = (face, *scene, np.array([0.5, -3.0, 1.0]), 0.1)
+    inputs = (face, *scene, np.array([0.5, -3.0, 1.0]), 0.3, 0.1)
     fast, slow = both("facing_pixels", inputs, (PIXELS, np.int32), (PIXELS, np.float64))
     assert fast[0] == slow[0] > 100 and (fast[1] == slow[1]).all() and np.allclose(fast[2], slow[2])
+
+
+def test_pixels_at_middles():
+    rng = np.random.default_rng(4)
+    width, count = 60, 4000
+    face, depth = rng.integers(-1, FACES, PIXELS).astype(np.int32), rng.uniform(1, 2, PIXELS).astype(np.float32)
+    screen = rng.uniform((-10, -10, 1), (width + 10, PIXELS / width + 10, 2), (VERTICES, 3)).astype(np.float32)
+    wanted = directions(rng, PIXELS).astype(np.float32)
+    wanted[::7] = 0
+    corners = rng.integers(0, VERTICES, (count, 3)).astype(np.int32)
+    scene = (wanted, directions(rng, count), rng.normal(size=(VERTICES, 3)), corners, np.array([0.5, -3.0, 1.0]))
+    inputs = (rng.random(count) > 0.2, face, depth, width, screen, 0.3, *scene, 0.3, 0.1)
+    fast, slow = both("pixels_at_middles", inputs, *((count, kind) for kind in (np.int32, np.int32, np.float64)))
+    assert fast[0] == slow[0] > 100 and (fast[1] == slow[1]).all() and (fast[2] == slow[2]).all()
+    assert np.allclose(fast[3], slow[3])
 
 
 def test_halves():

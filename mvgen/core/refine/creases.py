@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvgen.core.refine.integrate import face_normals, sums_at
-from mvgen.core.refine.views import NormalView, Pixels, pixels_of
+from mvgen.core.refine.views import CLOSELY, NormalView, Pixels, pixels_of
 from mvgen.kernels.remesh import SLIVER, Surface, flip, twins_of
 
 GAIN = 6e-4  # of the length of a pixel's normal, from which a flip is worth it: 1 less the cosine of 2 degrees
@@ -46,7 +46,7 @@ def along_creases(
 
 def _pixels(surface: Surface, views: Sequence[NormalView], moving: NDArray[np.bool_]) -> list[Pixels]:
     """Of the faces at moving vertices [V]."""
-    return pixels_of(surface.places, surface.faces, views, np.asarray(moving[surface.faces].any(axis=1)))
+    return pixels_of(surface.places, surface.faces, views, CLOSELY, np.asarray(moving[surface.faces].any(axis=1)))
 
 
 def median_normals(surface: Surface, pixels: Sequence[Pixels]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

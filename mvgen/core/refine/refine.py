@@ -13,11 +13,13 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.refine.creases import along_creases
 from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
-from mvgen.core.refine.views import NormalView, outline_pull, pixel_size, wanted_normals
+from mvgen.core.refine.views import CLOSELY, ROUGHLY, NormalView, outline_pull, pixel_size, wanted_normals
 from mvgen.kernels.remesh import Surface, remesh
 
 SHORT, LONG, TURN = 0.5, 1.5, 30.0  # of the wanted length, from which edges are changed; degrees that faces may turn
 FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
+ROUGH = 0.25  # of the rounds in which faces may differ much from what is wanted
+FIRST, SHRINK = 3.0, 0.85  # pixels: the shortest edges in these; how they become shorter in each round after
 CREASE_ROUNDS = 8  # of laying edges along creases, at the end
 MOST_VERTICES = 2_000_000
 
@@ -25,12 +27,14 @@ MOST_VERTICES = 2_000_000
 @dataclass(frozen=True)
 class RefineOptions:
     """iterations: rounds of turning faces and changing edges; pixels: the shortest edges, in pixels of the views;
-    reach: in longest sides of the bounding box, waves longer than about 6 of it stay as they are; outline: how much
-    outlines pull, against 1 for the shape of a face; tolerance: degrees by which normals may differ within a face
-    before its edges become shorter; remesh: whether edges may change."""
+    faces: with more of them, edges get no shorter than 3 pixels, or than they may be by then; reach: in longest sides
+    of the bounding box, waves longer than about 6 of it stay as they are; outline: how much outlines pull, against 1
+    for the shape of a face; tolerance: degrees by which normals may differ within a face before its edges become
+    shorter; remesh: whether edges may change."""
 
     iterations: int = 24
-    pixels: float = 2.0
+    pixels: float = 0.7
+    faces: int = 130_000
     reach: float = 0.1
     outline: float = 0.02
     tolerance: float = 1.0
@@ -55,7 +59,8 @@ def refined(
     half of the largest. Colours are dropped. Raises CannotError where no view shows the mesh.
     """
     extent = float(np.ptp(mesh.vertices, axis=0).max())
-    shortest = options.pixels * pixel_size(mesh, views)
+    pixel = pixel_size(mesh, views)
+    shortest = max(options.pixels, FIRST) * pixel
     strength = np.where(entangled(mesh), 0.0, strength)
     # Where it fades out, edges stay: what moves little would show that its vertices are off the old surface.
     free = strength > strength.max() / 2
@@ -65,7 +70,8 @@ def refined(
     progress.stage("refine", options.iterations)
     for number in range(options.iterations):
         places, faces = state.places, state.faces
-        wanted = wanted_normals(places, faces, views)
+        rough = number < ROUGH * options.iterations
+        wanted = wanted_normals(places, faces, views, ROUGHLY if rough else CLOSELY)
         if not wanted.seen.any():
             raise CannotError("no view shows the mesh", "check that the cameras belong to it")
         if number == 0:
@@ -75,6 +81,8 @@ def refined(
         places = towards_normals(places, faces, wanted.normals, moving, options.reach * extent, old, pull)
         state = replace(state, places=places)
         if options.remesh and number < options.iterations - 1:
+            if not rough and len(faces) < options.faces:
+                shortest = max(options.pixels * pixel, SHRINK * shortest)
             least = max(shortest, extent / 40 * 0.5 ** (number / 2))  # from coarse to fine
             spread = np.zeros(len(places))
             np.maximum.at(spread, faces.reshape(-1), np.repeat(wanted.spread, 3))

@@ -16,7 +16,9 @@ from mvgen.core.render.orbit import look_at
 from mvgen.core.render.raycast import Caster
 from mvgen.core.views.silhouette import Silhouette
 
-FACING = 0.1  # the least cosine between what is wanted and what is there, and between that and the way to the camera
+FACING = 0.1  # the least cosine between what is wanted and the way to the camera
+ROUGHLY, CLOSELY = 0.1, 0.8  # the least cosine between what is wanted and what is there, at first and later
+BESIDE = 2.0  # pixels that a face may lie in front of or behind what the pixel at its middle shows
 SOLID = 0.99  # of a pixel that counts
 OUTLINE = 2  # pixels from the outline within which a vertex is part of it
 FARTHEST = 30.0  # pixels that an outline may be off
@@ -43,8 +45,17 @@ class Wanted:
     spread: NDArray[np.float64]
 
 
-def drawn(vertices: NDArray[np.float64], faces: NDArray[np.int32], camera: Camera) -> NDArray[np.int32]:
-    """[H, W]: the face at each pixel, -1 for none."""
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """face, depth [H, W] at each pixel, -1 for none; screen [V, 3]: where vertices are in the view, and their depth."""
+
+    face: NDArray[np.int32]
+    depth: NDArray[np.float32]
+    screen: NDArray[np.float32]
+
+
+def drawn(vertices: NDArray[np.float64], faces: NDArray[np.int32], camera: Camera) -> Drawn:
+    """What a camera sees of faces."""
     from mvgen.kernels import raster_cpu
 
     pixels, depth = camera.project(vertices)
@@ -52,13 +63,13 @@ def drawn(vertices: NDArray[np.float64], faces: NDArray[np.int32], camera: Camer
     face = np.empty((camera.height, camera.width), np.int32)
     depths = np.empty(face.shape, np.float32)
     raster_cpu.draw(screen, faces, True, face, np.empty((*face.shape, 3), np.float32), depths)
-    return face
+    return Drawn(face, depths, screen)
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Pixels that show a face which may have what is wanted there: face [N]; normals [N, 3] wanted; weight [N]: more
-    for what is seen straight on; centres [N, 2]."""
+    """Pixels that show a face which may have what is wanted there, or that the middle of a face is in that no pixel
+    shows: face [N]; normals [N, 3] wanted; weight [N]: more for what is seen straight on; centres [N, 2]."""
 
     face: NDArray[np.int32]
     normals: NDArray[np.float64]
@@ -66,10 +77,15 @@ class Pixels:
     centres: NDArray[np.float64]
 
 
-def wanted_normals(vertices: NDArray[np.float64], faces: NDArray[np.int32], views: Sequence[NormalView]) -> Wanted:
-    """Means over the pixels that show a face, those that see it straight on counting more."""
+def wanted_normals(
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    views: Sequence[NormalView],
+    alike: float = ROUGHLY,
+) -> Wanted:
+    """Means over the pixels of a face, those that see it straight on counting more. alike: as of `pixels_of`."""
     total, weights = np.zeros((len(faces), 3)), np.zeros(len(faces))
-    for shown in pixels_of(vertices, faces, views):
+    for shown in pixels_of(vertices, faces, views, alike):
         total += sums_at(shown.face, shown.normals * shown.weight[:, None], len(faces))
         weights += np.bincount(shown.face, shown.weight, len(faces))
     length = np.linalg.norm(total, axis=1)
@@ -83,12 +99,14 @@ def pixels_of(
     vertices: NDArray[np.float64],
     faces: NDArray[np.int32],
     views: Sequence[NormalView],
+    alike: float,
     among: NDArray[np.bool_] | None = None,
 ) -> list[Pixels]:
-    """Of each view; those of some faces [F] alone, where ``among`` is given."""
+    """Of each view; those of some faces [F] alone, where ``among`` is given. alike: the least cosine between what is
+    wanted and what is there; below it a pixel belongs to another part of the surface, as along an outline."""
     normals = face_normals(vertices, faces)
     among = np.ones(len(faces), np.bool_) if among is None else among
-    return [_pixels(vertices, faces, normals, view, among) for view in views]
+    return [_pixels(vertices, faces, normals, view, alike, among) for view in views]
 
 
 def _pixels(
@@ -96,20 +114,29 @@ def _pixels(
     faces: NDArray[np.int32],
     normals: NDArray[np.float64],
     view: NormalView,
+    alike: float,
     among: NDArray[np.bool_],
 ) -> Pixels:
-    from mvgen.kernels.creases import facing_pixels
+    from mvgen.kernels.creases import facing_pixels, pixels_at_middles
 
-    face = drawn(vertices, faces, view.camera).reshape(-1)
-    wanted = view.normals.reshape(-1, 3)
+    camera, eye = view.camera, view.camera.centre
+    seen = drawn(vertices, faces, camera)
+    face, wanted = seen.face.reshape(-1), view.normals.reshape(-1, 3)
     place, weight = np.empty(len(face), np.int32), np.empty(len(face))
-    count = facing_pixels(
-        face, among, wanted, normals, vertices, faces, view.camera.centre, FACING, place, weight
-    )  # fmt: skip
+    count = facing_pixels(face, among, wanted, normals, vertices, faces, eye, alike, FACING, place, weight)
     place, weight = place[:count], weight[:count]
-    row, column = np.divmod(place, view.camera.width)
-    centres = np.stack([column, row], axis=1) + 0.5
-    return Pixels(face[place], wanted[place].astype(np.float64), weight, centres)
+    hidden = among.copy()
+    hidden[face[face >= 0]] = False
+    within = BESIDE / float(camera.intrinsics[0, 0])
+    more, there, extra = (np.empty(len(faces), kind) for kind in (np.int32, np.int32, np.float64))
+    count = pixels_at_middles(
+        hidden, face, seen.depth.reshape(-1), camera.width, seen.screen, within, wanted, normals, vertices, faces, eye,
+        alike, FACING, more, there, extra,
+    )  # fmt: skip
+    face = np.concatenate([face[place], more[:count]])
+    place, weight = np.concatenate([place, there[:count]]), np.concatenate([weight, extra[:count]])
+    row, column = np.divmod(place, camera.width)
+    return Pixels(face, wanted[place].astype(np.float64), weight, np.stack([column, row], axis=1) + 0.5)
 
 
 def agreement(mesh: Mesh, views: Sequence[NormalView]) -> float:
@@ -117,7 +144,7 @@ def agreement(mesh: Mesh, views: Sequence[NormalView]) -> float:
     normals = face_normals(mesh.vertices, mesh.faces)
     found = []
     for view in views:
-        face = drawn(mesh.vertices, mesh.faces, view.camera).reshape(-1)
+        face = drawn(mesh.vertices, mesh.faces, view.camera).face.reshape(-1)
         wanted = view.normals.reshape(-1, 3)
         place = np.flatnonzero((face >= 0) & wanted.any(1))
         found.append((normals[face[place]] * wanted[place]).sum(1))
@@ -157,7 +184,7 @@ def _on_outline(
     index = np.flatnonzero(sides == 3)
     pixels, depth = camera.project(vertices[index])
     wide = np.ones((2 * OUTLINE + 1,) * 2, np.uint8)
-    inner = cv2.erode((drawn(vertices, faces, camera) >= 0).astype(np.uint8), wide) > 0
+    inner = cv2.erode((drawn(vertices, faces, camera).face >= 0).astype(np.uint8), wide) > 0
     limits = camera.width - 1, camera.height - 1
     x, y = (np.clip(np.floor(pixels[:, k]), 0, limits[k]).astype(int) for k in (0, 1))
     away = view.outline.at(pixels)

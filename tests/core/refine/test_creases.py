@@ -44,7 +44,7 @@ def turned_on_it():
 
 def unrest(state, views):
     """Degrees between what pixels want and the median of their face."""
-    pixels = pixels_of(state.places, state.faces, views)
+    pixels = pixels_of(state.places, state.faces, views, 0.1)
     wanted, _ = median_normals(state, pixels)
     cosine = np.concatenate([(p.normals * wanted[p.face]).sum(1) for p in pixels])
     return np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()
@@ -74,7 +74,7 @@ def test_a_flip_gains_where_it_follows_a_crease(views):
     """Two sides of the truth, joined by the wrong diagonal."""
     twins = twins_of(TRUTH.faces)
     right = surface(TRUTH)
-    gains = flip_gains(right, views, pixels_of(right.places, right.faces, views))
+    gains = flip_gains(right, views, pixels_of(right.places, right.faces, views, 0.1))
     assert gains.max() < 1e-3
     h = int(np.flatnonzero(twins > 0)[40])
     a, b = TRUTH.faces.reshape(-1)[[h, twins[h]]]
@@ -82,7 +82,7 @@ def test_a_flip_gains_where_it_follows_a_crease(views):
     faces = TRUTH.faces.copy()
     faces[h // 3], faces[twins[h] // 3] = (d, b, c), (c, a, d)
     wrong = replace(right, faces=faces)
-    gains = flip_gains(wrong, views, pixels_of(wrong.places, faces, views))
+    gains = flip_gains(wrong, views, pixels_of(wrong.places, faces, views, 0.1))
     assert {int(k) // 3 for k in np.argsort(gains)[-2:]} == {h // 3, int(twins[h]) // 3}
     assert gains.max() > 0.001
 

@@ -119,6 +119,38 @@ def test_cameras_around_see_all_of_it():
     assert (found.normals * true_normals(mesh.vertices[mesh.faces].mean(1))).sum(1).min() > 0.97
 
 
+def test_faces_between_pixels_are_seen():
+    mesh = ball(6, True)  # 0.9 pixels for each face that turns to a camera
+    shown = views_of(mesh, cameras_around(mesh, 170))
+    found = wanted_normals(mesh.vertices, mesh.faces, shown)
+    assert found.seen.mean() > 0.999
+    assert (found.normals * true_normals(mesh.vertices[mesh.faces].mean(1))).sum(1).mean() > 0.998
+
+
+def test_pixels_of_another_part_of_the_surface_do_not_count():
+    mesh = ball(4, True)
+    shown = [replace(view, normals=_tilted(view.normals, 50)) for view in views_of(mesh, cameras(8, 256))]
+    assert wanted_normals(mesh.vertices, mesh.faces, shown, 0.1).seen.mean() > 0.9
+    assert wanted_normals(mesh.vertices, mesh.faces, shown, 0.8).seen.mean() < 0.1
+
+
+def _tilted(normals, degrees):
+    turn, there = np.radians(degrees), normals.any(2)
+    across = np.cross(normals, [0.6, 0.0, 0.8])
+    across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-9)
+    return np.where(there[..., None], np.cos(turn) * normals + np.sin(turn) * across, 0).astype(np.float32)
+
+
+@pytest.mark.slow
+def test_edges_stay_long_where_faces_are_many(views):
+    start = ball(3, False)
+    few, many = (
+        len(refined(start, views, np.ones(len(start.vertices)), replace(OPTIONS, **more), Silent()).mesh.faces)
+        for more in ({"pixels": 1.0, "faces": 5000}, {"pixels": 1.0})
+    )
+    assert few < 0.6 * many
+
+
 @pytest.mark.slow
 def test_colours_and_texture_are_kept(views):
     start = ball(3, False)
