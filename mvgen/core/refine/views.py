@@ -128,7 +128,7 @@ def _pixels(
     hidden = among.copy()
     hidden[face[face >= 0]] = False
     within = BESIDE / float(camera.intrinsics[0, 0])
-    more, there, extra = (np.empty(len(faces), kind) for kind in (np.int32, np.int32, np.float64))
+    more, there, extra = np.empty(len(faces), np.int32), np.empty(len(faces), np.int32), np.empty(len(faces))
     count = pixels_at_middles(
         hidden, face, seen.depth.reshape(-1), camera.width, seen.screen, within, wanted, normals, vertices, faces, eye,
         alike, FACING, more, there, extra,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from mvgen.core.surface.topology import Edges, border_loops, edges_of, topology
 REACH = 100.0  # longest loop that is looked at, in spacings of the points
 AROUND = 2.0  # spacings about a loop within which points are asked
 MISSED = 3.0  # what a cut must gain: as much as so many points that lay a spacing, or the scatter, off the surface
-MOST = 200
+MOST = 200  # handles; a surface with more follows scatter
 WALK = 1.2  # how much longer than a round loop one over edges is
 COMPILE_SECONDS = 4
 _KERNELS = "loops"
@@ -79,10 +80,10 @@ def _closed(
     genus = 0 if _is_simple(mesh.faces) else _genus(mesh)
     closed = 0
     while closed < genus:
-        now, edges = mesh, edges_of(mesh.faces)
+        edges = edges_of(mesh.faces)
         if notice := jit.wait_notice(_KERNELS, COMPILE_SECONDS):
             progress.note(notice)
-        loops = short_loops(now, edges, longest, lambda loop, length: wrong(now, loop, length))
+        loops = short_loops(mesh, edges, longest, partial(wrong, mesh))
         jit.mark_warm(_KERNELS)
         if not loops:
             break
