@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +54,10 @@ def close_handles(mesh: Mesh, witnesses: Witnesses, progress: Progress) -> tuple
     For welded meshes; one that is no manifold, or one-sided, stays as it is. Where the genus is 0 this costs no more
     than counting. Normals, uv and texture go where a handle was closed.
     """
-    tree = cKDTree(witnesses.cloud.points)
+    tree = cache(lambda: cKDTree(witnesses.cloud.points))
 
     def wrong(mesh: Mesh, loop: NDArray[np.int64], length: float) -> bool:
-        return length <= WALK * np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree) > MISSED
+        return length <= WALK * np.pi * witnesses.blind or _gain(mesh, loop, witnesses, tree()) > MISSED
 
     return _closed(mesh, REACH * witnesses.spacing, wrong, progress)
 

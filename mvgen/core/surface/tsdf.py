@@ -93,10 +93,9 @@ def tsdf_surface(maps: Maps, bounds: NDArray[np.float64], options: TsdfOptions, 
     colours = _colours(grid, found) if grid.colours.size else None
     mesh = Mesh(grid.origin + found.places() * grid.voxel, found.faces, colours=colours)
     mesh = parted(_without_rims(mesh, found, options.truncation * voxel))
-    mesh = _without_gaps(grid, mesh, options.truncation * voxel, progress)
     if not len(mesh.faces):
         raise CannotError("the depth maps show nothing larger than a few voxels", "are their depths and cameras right?")
-    return mesh
+    return _without_gaps(grid, mesh, options.truncation * voxel, progress)
 
 
 def map_bounds(maps: Maps) -> NDArray[np.float64]:
