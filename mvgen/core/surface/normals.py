@@ -32,6 +32,7 @@ TORN = 0.8  # share of its votes' strength below which the mean vote of a patch 
 EVEN = 0.1  # and below which they are split evenly
 LOUD = 0.3  # mean strength of votes from which on that tells of two sides
 APART = 0.68  # share of the heights' variance that lies between two sides; of one side, cut in the middle: 2 / pi
+TOGETHER = 0.55  # below which places that scattered points were drawn together to are of one side
 WALL = 160  # cells along the longest side of the grid that tells outside from inside, at most
 _CHUNK = 1 << 22  # neighbours held at a time
 
@@ -117,11 +118,11 @@ def orient_normals(
     signs = signs * flips[patch]
     loud = np.bincount(patch, np.abs(votes)) / np.bincount(patch)
     torn = ((np.abs(weight) < TORN * loud) & (loud > LOUD))[patch]
-    split = not len(cameras) and _apart(points[torn], (normals * signs[:, None])[torn], (votes * signs)[torn]) > APART
+    apart = 1.0 if len(cameras) else _apart(points[torn], (normals * signs[:, None])[torn], (votes * signs)[torn])
     if settle:
-        one_sided = torn & (np.abs(weight) < EVEN * loud)[patch] & (not split)
+        one_sided = torn & (np.abs(weight) < EVEN * loud)[patch] & (apart < TOGETHER)
         signs = np.where(one_sided, signs, _agreed(points, normals, votes, signs))
-    elif split:
+    elif apart > APART and not len(cameras):
         signs = np.where(torn & (votes != 0), np.sign(votes), signs)
     return normals * signs[:, None]
 
