@@ -66,18 +66,22 @@ def close_narrow_handles(mesh: Mesh, width: float, progress: Progress) -> tuple[
     """The mesh without the handles and tunnels that are no wider than ``width``, and how many these were.
 
     For the same meshes as `close_handles`; one with more than MOST handles in all is scatter, and stays as it is."""
-    if _genus(mesh) > MOST:
-        return mesh, 0
-    return _closed(mesh, WALK * np.pi * width, lambda *_: True, progress)
+    return _closed(mesh, WALK * np.pi * width, lambda *_: True, progress, MOST)
 
 
 def _closed(
-    mesh: Mesh, longest: float, wrong: Callable[[Mesh, NDArray[np.int64], float], bool], progress: Progress
+    mesh: Mesh,
+    longest: float,
+    wrong: Callable[[Mesh, NDArray[np.int64], float], bool],
+    progress: Progress,
+    most: float = np.inf,
 ) -> tuple[Mesh, int]:
-    """Closed along loops, the shortest first, until none is wrong."""
+    """Closed along loops, the shortest first, until none is wrong; as it is where there are more than ``most``."""
     from mvgen.kernels import jit
 
     genus = 0 if _is_simple(mesh.faces) else _genus(mesh)
+    if genus > most:
+        return mesh, 0
     closed = 0
     while closed < genus:
         edges = edges_of(mesh.faces)
