@@ -3,8 +3,8 @@
 Marching cubes sees only on which side of the surface each node lies. So a wall that passes between nodes is lost, and
 one that holds some of them is perforated. Distances tell more: each node knows how far off the surface is, and those
 farther away tell in which direction. Where both ends of an edge lie on one side, and each sees the surface towards the
-other, before the other's, a wall passes between them (or a gap, inside). The end that is nearer to it then changes sides,
-and vertices beside it go where the ends that have not changed see the surface. So the wall is as thin as it was, and whole.
+other, before the other's, a wall passes between them (or a gap, inside). Its nearer end then changes sides, and
+vertices beside it go where the ends that have not changed see the surface. So the wall is as thin as it was, and whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from mvgen.core.surface.march import Crossings
 
 REACH = 1.8  # cells from the surface within which nodes are asked; no edge is longer than 1.5
 SLOPE = 0.1  # by how much the slope of a distance may differ from 1
-MOST = 0.5  # share of the nodes near the surface whose slope is that of a distance, or the grid holds something else
+MOST = 0.4  # share of the nodes near the surface whose slope is that of a distance, or the grid holds something else
+APART = (
+    0.1  # cells by which an end is nearer to the surface than the other end sees it, if it is nearer to another side
+)
 OPPOSITE = -0.5  # cosine between the two sides of a wall, at most
 STEEP = 0.05  # cosine between an edge and the normal of a side that it crosses, at least
 THIN = 0.05  # thickness of a wall along an edge, in lengths of the edge, at least: less may be a rounded zero
@@ -42,27 +45,35 @@ class Mended:
     turned: NDArray[np.int64]
 
     def places(self, found: Crossings) -> NDArray[np.float64]:
-        """[V, 3]: the vertices that marching cubes found, in nodes."""
+        """[V, 3]: the vertices that marching cubes found, in nodes.
+
+        Between the values at the ends of their edges; but where one end has changed sides, or is nearer to another side
+        of a wall, where the other end sees the surface."""
         out = found.places()
-        shape = self.distance.shape
-        lower, upper = (np.ravel_multi_index(tuple(ends.T), shape) for ends in (found.node, found.upper))
-        low, high = np.isin(lower, self.turned), np.isin(upper, self.turned)
-        beside = np.flatnonzero(low | high)
-        middle = (found.node + found.upper)[beside] / 2 * self.spacing
-        nodes = _nodes(self.distance, self.spacing, np.where(low, upper, lower)[beside])
-        height = _dot(middle - nodes.place, nodes.away) + nodes.distance
-        seen = nodes.sure & (low ^ high)[beside]
-        out[beside] = (middle - np.where(seen, height, 0)[:, None] * nodes.away) / self.spacing
+        cell = self.spacing[found.axis]
+        numbers = [np.ravel_multi_index(tuple(ends.T), self.distance.shape) for ends in (found.node, found.upper)]
+        ends = [_nodes(self.distance, self.spacing, number) for number in numbers]
+        turned = [np.isin(number, self.turned) for number in numbers]
+        for this, other, way in ((0, 1, 1.0), (1, 0, -1.0)):
+            nodes, sure = ends[this], ends[this].sure & ~turned[this]
+            cosine = -way * nodes.away[np.arange(len(out)), found.axis]
+            apart = sure & ~ends[other].sure & ~turned[other] & (cosine * cell - found.step > APART * cell)
+            share = np.minimum(nodes.distance[apart] / (cosine * cell)[apart], 1)
+            out[apart, found.axis[apart]] = found.node[apart, found.axis[apart]] + (share if way > 0 else 1 - share)
+            beside = sure & turned[other]
+            middle = (found.node + found.upper)[beside] / 2 * self.spacing
+            height = _dot(middle - nodes.place[beside], nodes.away[beside]) + nodes.distance[beside]
+            out[beside] = (middle - height[:, None] * nodes.away[beside]) / self.spacing
         return out
 
 
-def mended(distance: NDArray[np.floating], spacing: NDArray[np.float64]) -> Mended:
-    """Distances [X, Y, Z], negative inside, so that marching cubes finds thin walls. They stay as they are where most
-    nodes near the surface hold no distances."""
+def mended(distance: NDArray[np.floating], spacing: NDArray[np.float64]) -> Mended | None:
+    """Distances [X, Y, Z], negative inside, so that marching cubes finds thin walls; None where most values near the
+    surface are no distances."""
     near = np.flatnonzero(np.abs(distance) < REACH * spacing.max())
     nodes = _nodes(distance, spacing, near)
     if not len(near) or nodes.sure.mean() < MOST:
-        return Mended(distance, spacing, near[:0])
+        return None
     exact = EXACT * spacing.min()
     unclear = near[nodes.distance < exact]
     if len(unclear):
@@ -182,6 +193,9 @@ def _turned(nodes: _Nodes, edges: _Edges, spacing: NDArray[np.float64]) -> NDArr
     turned = np.zeros(len(nodes.number), bool)
     crossing, along, walls = _seen(nodes, edges)
     turned[crossing.nearer(along)] = True
+    far = (ROUNDS + 1) * ALONG * spacing.max()
+    gap, _ = cKDTree(walls.middle).query(nodes.place, distance_upper_bound=far, workers=-1)
+    edges = edges.some(np.isfinite(gap)[edges.first])
     for _ in range(ROUNDS):
         edges = edges.some(~turned[edges.first] & ~turned[edges.second])
         if not len(walls.half) or not len(edges.length):
