@@ -63,7 +63,7 @@ def load_grid(path: Path, kind: Kind | None = None, level: float | None = None) 
 def grid_surface(grid: Grid, method: str = "marching-cubes") -> Mesh:
     """The surface at the level by marching-cubes or flexicubes; may be without faces.
 
-    Of an occupancy, everything beyond the grid is empty.
+    Of an occupancy, everything beyond the grid is empty. Marching cubes of distances keeps walls thinner than cells.
     """
     sign = 1.0
     if grid.kind == "occupancy":
@@ -74,8 +74,24 @@ def grid_surface(grid: Grid, method: str = "marching-cubes") -> Mesh:
         return _flexicubes(grid, sign)
     from mvgen.core.surface.march import march
 
+    if grid.kind == "sdf" and (mesh := _walled(grid)):
+        return mesh
     found = march(_blocks(grid, sign), sign * grid.level)
     return Mesh(grid.origin + found.places() * grid.spacing, found.faces)
+
+
+def _walled(grid: Grid) -> Mesh | None:
+    """Marching cubes that sees walls thinner than cells, where the grid holds distances."""
+    from mvgen.core.surface.march import march
+    from mvgen.core.surface.walls import mended
+
+    if grid.values.dtype.kind != "f":
+        return None
+    shown = mended(grid.values - grid.level if grid.level else grid.values, grid.spacing)
+    if shown is None:
+        return None
+    found = march(_blocks(replace(grid, values=shown.distance), 1.0))
+    return Mesh(grid.origin + shown.places(found) * grid.spacing, found.faces)
 
 
 def _flexicubes(grid: Grid, sign: float) -> Mesh:
