@@ -44,12 +44,14 @@ def towards_normals(
     reach: float,
     home: NDArray[np.float64] | None = None,
     pull: Pull | None = None,
+    trust: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Vertices [V, 3] moved so that faces [F, 3] turn to the normals wanted [F, 3] and else keep their shape.
 
     Each face is turned by itself, by the least rotation; then the edges of the surface that fits all turned faces best
     are found, by area (Yu et al. 2004, "Mesh editing with Poisson-based gradient field manipulation"). free [V]: who
-    may move. Waves longer than about 6 ``reach`` stay as they are in home [V, 3], or else in the vertices.
+    may move. Waves longer than about 6 ``reach`` stay as they are in home [V, 3], or else in the vertices. trust [F]:
+    how much the shapes of faces count, 1 where it is not given.
     """
     count = len(vertices)
     turned = least_rotations(face_normals(vertices, faces), wanted) - np.eye(3)
@@ -61,6 +63,7 @@ def towards_normals(
         i, j = faces[:, (corner + 1) % 3], faces[:, (corner + 2) % 3]
         to_i, to_j = vertices[i] - vertices[faces[:, corner]], vertices[j] - vertices[faces[:, corner]]
         weight = 0.5 * (to_i * to_j).sum(1) / area  # half of the cotangent of the angle at the corner
+        weight = weight if trust is None else trust * weight
         change = weight[:, None] * np.einsum("fab,fb->fa", turned, vertices[i] - vertices[j])
         force += sums_at(i, change, count) - sums_at(j, change, count)
         rows += [i, j, i, j]

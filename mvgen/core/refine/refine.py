@@ -21,6 +21,7 @@ FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
 ROUGH = 0.25  # of the rounds in which faces may differ much from what is wanted
 FIRST, SHRINK = 3.0, 0.85  # pixels: the shortest edges in these; how they become shorter in each round after
 CREASE_ROUNDS = 8  # of laying edges along creases, at the end
+LAST, SURE = 3, 1.0  # of these rounds, in which angles count, not their squares; degrees below which squares still do
 MOST_VERTICES = 2_000_000
 
 
@@ -33,8 +34,8 @@ class RefineOptions:
     shorter; remesh: whether edges may change."""
 
     iterations: int = 24
-    pixels: float = 0.7
-    faces: int = 130_000
+    pixels: float = 0.5
+    faces: int = 280_000
     reach: float = 0.1
     outline: float = 0.02
     tolerance: float = 1.0
@@ -104,18 +105,33 @@ def refined(
 def _along_creases(
     state: Surface, views: Sequence[NormalView], options: RefineOptions, extent: float, progress: Progress
 ) -> Surface:
-    """Edges laid along creases. Long waves now stay as they are by then."""
+    """Edges laid along creases. Long waves now stay as they are by then.
+
+    At last the sum of the angles between what faces are and what is wanted becomes small, instead of that of squares
+    (iteratively reweighted least squares): the few faces across a crease then leave those beside it as they should be.
+    """
     state = replace(state, carried=np.c_[state.carried, state.places])
     progress.stage("creases", CREASE_ROUNDS)
-    for _ in range(CREASE_ROUNDS):
+    for number in range(CREASE_ROUNDS):
         state, wanted = along_creases(state, views, state.carried[:, 1] > 0)
         places, faces, home = state.places, state.faces, state.carried[:, 5:]
         pull = outline_pull(places, faces, views, options.outline) if options.outline else None
         moving = state.carried[:, 1] > 0
-        places = towards_normals(places, faces, wanted, moving, options.reach * extent, home, pull)
+        trust = _trust(places, faces, wanted, state.carried[:, 1]) if number >= CREASE_ROUNDS - LAST else None
+        places = towards_normals(places, faces, wanted, moving, options.reach * extent, home, pull, trust)
         state = replace(state, places=places)
         progress.advance()
     return state
+
+
+def _trust(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], wanted: NDArray[np.float64], strength: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[F]: 1 where normals are as wanted [F, 3], else less, by the angle between them.
+
+    Also 1 where strength [V] fades out, as faces that are held back there would be given up, and a seam show."""
+    whole = (strength[faces] == strength.max()).all(axis=1)
+    return np.where(whole, SURE / np.maximum(_degrees(vertices, faces, wanted), SURE), 1.0)
 
 
 def _lengths(
@@ -132,9 +148,16 @@ def _difference(
     """Degrees between normals of faces and those wanted, the mean by area over those that are seen."""
     corners = vertices[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    cosine = (face_normals(vertices, faces) * wanted).sum(1)
-    degrees = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    degrees = _degrees(vertices, faces, wanted)
     return float((degrees * area)[seen].sum() / max(area[seen].sum(), 1e-300))
+
+
+def _degrees(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[F]: between normals of faces and those wanted."""
+    cosine = (face_normals(vertices, faces) * wanted).sum(1)
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
 def entangled(mesh: Mesh) -> NDArray[np.bool_]:

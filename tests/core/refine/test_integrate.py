@@ -25,6 +25,22 @@ def test_faces_get_the_normals_of_another_surface():
     assert np.abs(places - goal.vertices).mean() < 0.45 * np.abs(start.vertices - goal.vertices).mean()
 
 
+def test_faces_that_are_not_trusted_do_not_turn_others():
+    start, goal = ball(4, False), ball(4, True)
+    wanted = face_normals(goal.vertices, goal.faces)
+    wrong = np.zeros(len(wanted), bool)
+    wrong[::10] = True
+    spoilt = np.where(wrong[:, None], np.roll(wanted, 40, axis=0), wanted)
+    off = []
+    for trust in (np.ones(len(wanted)), np.where(wrong, 1e-3, 1.0)):
+        places = start.vertices
+        for _ in range(4):
+            free = np.ones(len(places), bool)
+            places = towards_normals(places, start.faces, spoilt, free, 2.0, trust=trust)
+        off.append(angle(face_normals(places, start.faces)[~wrong], wanted[~wrong]))
+    assert off[1] < 0.5 < 2 < off[0]
+
+
 def test_what_is_not_free_stays_bit_for_bit():
     start, goal = ball(3, False), ball(3, True)
     free = start.vertices[:, 1] > 0
