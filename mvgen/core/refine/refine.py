@@ -21,6 +21,7 @@ FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
 ROUGH = 0.25  # of the rounds in which faces may differ much from what is wanted
 FIRST, SHRINK = 3.0, 0.85  # pixels: the shortest edges in these; how they become shorter in each round after
 CREASE_ROUNDS = 8  # of laying edges along creases, at the end
+NEAR = 0.2  # of the reach, in these rounds: creases change what is near them, and medians would let the rest drift
 LAST, SURE = 3, 1.0  # of these rounds, in which angles count, not their squares; degrees below which squares still do
 MOST_VERTICES = 2_000_000
 
@@ -105,7 +106,7 @@ def refined(
 def _along_creases(
     state: Surface, views: Sequence[NormalView], options: RefineOptions, extent: float, progress: Progress
 ) -> Surface:
-    """Edges laid along creases. Long waves now stay as they are by then.
+    """Edges laid along creases. Longer waves now stay as they are by then.
 
     At last the sum of the angles between what faces are and what is wanted becomes small, instead of that of squares
     (iteratively reweighted least squares): the few faces across a crease then leave those beside it as they should be.
@@ -118,7 +119,7 @@ def _along_creases(
         pull = outline_pull(places, faces, views, options.outline) if options.outline else None
         moving = state.carried[:, 1] > 0
         trust = _trust(places, faces, wanted, state.carried[:, 1]) if number >= CREASE_ROUNDS - LAST else None
-        places = towards_normals(places, faces, wanted, moving, options.reach * extent, home, pull, trust)
+        places = towards_normals(places, faces, wanted, moving, NEAR * options.reach * extent, home, pull, trust)
         state = replace(state, places=places)
         progress.advance()
     return state
