@@ -21,7 +21,7 @@ FINER, COARSER = 0.6, 1.05  # how the wanted length changes in a round
 ROUGH = 0.25  # of the rounds in which faces may differ much from what is wanted
 FIRST, SHRINK = 3.0, 0.85  # pixels: the shortest edges in these; how they become shorter in each round after
 CREASE_ROUNDS = 8  # of laying edges along creases, at the end
-NEAR = 0.2  # of the reach, in these rounds: creases change what is near them, and medians would let the rest drift
+NEAR = 0.5  # of the reach, in these rounds: creases change what is near them, and medians would let the rest drift
 LAST, SURE = 3, 1.0  # of these rounds, in which angles count, not their squares; degrees below which squares still do
 MOST_VERTICES = 2_000_000
 
