@@ -20,9 +20,7 @@ from mvgen.core.surface.march import Crossings
 REACH = 1.8  # cells from the surface within which nodes are asked; no edge is longer than 1.5
 SLOPE = 0.1  # by how much the slope of a distance may differ from 1
 MOST = 0.4  # share of the nodes near the surface whose slope is that of a distance, or the grid holds something else
-APART = (
-    0.1  # cells by which an end is nearer to the surface than the other end sees it, if it is nearer to another side
-)
+APART = 0.1  # cells by which an end is nearer to the surface than the other end sees it, if it is another side's
 OPPOSITE = -0.5  # cosine between the two sides of a wall, at most
 STEEP = 0.05  # cosine between an edge and the normal of a side that it crosses, at least
 THIN = 0.05  # thickness of a wall along an edge, in lengths of the edge, at least: less may be a rounded zero
