@@ -58,6 +58,13 @@ def mvgen(*arguments: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "mvgen", *map(str, arguments)], check=True, cwd=ROOT)
 
 
+def report(*arguments: Any) -> dict[str, Any]:
+    """What a command says of itself. Raises CalledProcessError where it fails."""
+    command = [sys.executable, "-m", "mvgen", *map(str, arguments), "--json"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return dict(json.loads(run.stdout))
+
+
 def reconstruct(images: Path, output: Path, *options: str) -> dict[str, Any]:
     """The report of `mvgen reconstruct`."""
     report = output.with_suffix(".json")

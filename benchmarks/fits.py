@@ -11,9 +11,7 @@ picture with a row for each set: a photo that was held out, the splats from ther
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.common import data_folder, print_machine, print_table
+from benchmarks.common import data_folder, print_machine, print_table, report
 from mvgen.core.io.cameras import read_cameras
 from mvgen.core.io.images import encode_image, find_photos, read_image
 from mvgen.core.io.meshes import load_mesh
@@ -93,13 +91,6 @@ def pictures(folder: Path, work: Path) -> NDArray[np.uint8]:
     shapes = in_scene(load_splats(work / "a.ply", frame=None)), load_mesh(work / "a.glb")
     views = [next(frames(shape, [camera], Look("color", (1.0, 1.0, 1.0)), Silent())) for shape in shapes]
     return np.hstack([np.asarray(photo), *views])
-
-
-def report(*arguments: Any) -> dict[str, Any]:
-    """What a command says of itself. Raises CalledProcessError where it fails."""
-    command = [sys.executable, "-m", "mvgen", *map(str, arguments), "--json"]
-    run = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return dict(json.loads(run.stdout))
 
 
 if __name__ == "__main__":

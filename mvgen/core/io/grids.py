@@ -51,8 +51,10 @@ def load_grid(path: Path, kind: Kind | None = None, level: float | None = None) 
     values = arrays.get("values")
     if values is None or values.ndim != 3 or min(values.shape) < 2 or values.dtype.kind not in "fiub":
         raise InputError(f"{path}: holds no grid of numbers [X, Y, Z]", 'a .npz should have an array "values"')
-    if values.dtype.kind == "f" and (np.isinf(values).any() or np.isnan(values).all()):
-        raise InputError(f"{path}: has values that are not finite", "use NaN, and that only where nothing is known")
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise InputError(f"{path}: has infinite values", "use NaN where nothing is known")
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        raise InputError(f"{path}: is NaN everywhere, which says that nothing is known", "write the field anew")
     origin, spacing = _placed(arrays, values.shape, path)
     kind = kind or _kind(arrays, values, path)
     if level is None:
