@@ -34,7 +34,9 @@ def drop_small_parts(mesh: Mesh, share: float = 0.003) -> Mesh:
 
 
 def simplify(mesh: Mesh, faces: int) -> Mesh:
-    """At most `faces` faces by quadric edge collapse (Garland & Heckbert 1997); colours from the nearest old vertex."""
+    """At most `faces` faces by quadric edge collapse (Garland & Heckbert 1997); colours from the nearest old vertex.
+
+    Parts, holes and handles stay, and what was a manifold is one, unless so few faces cannot have them."""
     import pymeshlab
 
     if len(mesh.faces) <= faces:
@@ -43,9 +45,14 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
     scale = max(mesh.diagonal, 1e-30)
     centre = mesh.vertices.mean(axis=0)
     meshes.add_mesh(pymeshlab.Mesh((mesh.vertices - centre) / scale, mesh.faces))
-    for keep in (True, False):  # borders and normals hold back a small target
+    for shape, same in ((True, True), (False, True), (False, False)):  # each holds back a small target
         meshes.meshing_decimation_quadric_edge_collapse(
-            targetfacenum=faces, qualitythr=0.5, preserveboundary=keep, preservenormal=keep, planarquadric=True
+            targetfacenum=faces,
+            qualitythr=0.5,
+            preserveboundary=shape,
+            preservenormal=shape,
+            preservetopology=same,
+            planarquadric=True,
         )
         if meshes.current_mesh().face_number() <= faces:
             break

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mvgen.core.geometry import Mesh
 from mvgen.core.surface import drop_small_parts, simplify
 from mvgen.core.surface.simplify import face_parts
 from mvgen.core.surface.topology import topology
+from tests.core.surface.shapes import mesh_of
 
 
 def sheet(cells: int, origin: tuple[float, float, float] = (0, 0, 0), bumps: float = 0.0) -> Mesh:
@@ -59,6 +61,24 @@ def test_decimation_keeps_the_shape(scale: float) -> None:
     assert small.colours is not None
     clear = np.abs(v[:, 0] - 0.5) > 0.05
     assert ((small.colours[:, 0] > 0.5) == (v[:, 0] < 0.5))[clear].all()
+
+
+def sponge(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A gyroid in a ball."""
+    x, y, z = (9 * points).T
+    gyroid = np.sin(x) * np.cos(y) + np.sin(y) * np.cos(z) + np.sin(z) * np.cos(x)
+    return np.maximum(gyroid / 18, np.linalg.norm(points, axis=1) - 0.8)
+
+
+def test_handles_stay_and_no_edge_gets_a_third_face() -> None:
+    mesh = mesh_of(sponge, 64)
+    whole = topology(mesh)
+    assert whole.watertight and whole.genus == 22
+    for faces in (600, 300):
+        few = topology(simplify(mesh, faces))
+        assert few.watertight and few.faces <= faces
+        assert (few.genus, few.components) == (22, whole.components)
+    assert 2 <= len(simplify(mesh, 100).faces) <= 100  # too few for all of them
 
 
 def test_few_faces_are_few() -> None:
