@@ -146,7 +146,7 @@ def test_edges_stay_long_where_faces_are_many(views):
     start = ball(3, False)
     few, many = (
         len(refined(start, views, np.ones(len(start.vertices)), replace(OPTIONS, **more), Silent()).mesh.faces)
-        for more in ({"pixels": 1.0, "faces": 5000}, {"pixels": 1.0})
+        for more in ({"pixels": 2.0, "faces": 1500}, {"pixels": 2.0})
     )
     assert few < 0.6 * many
 
