@@ -12,3 +12,4 @@ settings.load_profile("mvgen")
 
 # Tests run side by side: threads that wait for each other leave the processor to the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it

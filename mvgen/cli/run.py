@@ -24,7 +24,6 @@ from mvgen.core.io.atomic import work_folder
 _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 )
@@ -85,7 +84,9 @@ def _set_threads(threads: int) -> None:
     """Through the environment, before the libraries that read it are imported; worker processes inherit it."""
     for name in _THREAD_VARIABLES:
         os.environ[name] = str(threads)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin make a shared machine several times slower
+    # Threads that spin make a shared machine several times slower. Of OpenBLAS one is enough: vectors are all it is for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def _hush_libraries(common: Common) -> None:

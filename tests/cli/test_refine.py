@@ -83,6 +83,8 @@ def test_a_detailed_mesh_and_the_same_bytes_through_pipes(folder: Path) -> None:
         "ply",
         "--detail",
         "high.ply",
+        "--threads",
+        "1",
         *QUICK,
         stdin=(folder / "low.ply").read_bytes(),
     )
