@@ -84,7 +84,7 @@ def _set_threads(threads: int) -> None:
     """Through the environment, before the libraries that read it are imported; worker processes inherit it."""
     for name in _THREAD_VARIABLES:
         os.environ[name] = str(threads)
-    # Threads that spin make a shared machine several times slower. Of OpenBLAS one is enough: vectors are all it is for.
+    # Threads that spin make a shared machine several times slower. OpenBLAS is given vectors alone: one is enough.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
