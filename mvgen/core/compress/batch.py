@@ -21,7 +21,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.io.meshes import READ_FORMATS, load_mesh, with_vertex_colours
 from mvgen.core.progress import Progress, Silent
 
-_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PACKED = 12  # bytes of a vertex (three float32) and of a face (three int32)
 
 
