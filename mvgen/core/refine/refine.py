@@ -13,6 +13,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.refine.creases import along_creases
 from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
+from mvgen.core.refine.unfold import unfolded
 from mvgen.core.refine.views import CLOSELY, ROUGHLY, NormalView, outline_pull, pixel_size, wanted_normals
 from mvgen.kernels.remesh import Surface, remesh
 
@@ -98,6 +99,7 @@ def refined(
         state = _along_creases(state, views, options, extent, progress)
     share, old = state.carried[:, 1:2], state.carried[:, 2:5]
     vertices = np.where(share == 1, state.places, old + share * (state.places - old))
+    vertices = unfolded(vertices, state.faces, share[:, 0] > 0)
     wanted = wanted_normals(vertices, state.faces, views)
     after = _difference(vertices, state.faces, wanted.normals, wanted.seen)
     return Refined(Mesh(vertices, state.faces, metadata=mesh.metadata), before, after)
