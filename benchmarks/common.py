@@ -53,6 +53,15 @@ def photo_sets() -> dict[str, Path]:
     return {p.parent.name: p for p in found}
 
 
+def rendered_sets(wanted: Sequence[str]) -> list[Path]:
+    """Folders of the rendered sets under $MVGEN_DATA: those of these names, or all. Exits where it is not set."""
+    data = data_folder()
+    if data is None:
+        raise SystemExit("MVGEN_DATA is not set: it names a folder with rendered/")
+    sets = data / "rendered"
+    return [sets / n for n in wanted] or sorted(p.parent for p in sets.glob("*/cameras.json"))
+
+
 def mvgen(*arguments: str | Path) -> None:
     """Run the command line. Raises CalledProcessError; its messages go to standard error."""
     subprocess.run([sys.executable, "-m", "mvgen", *map(str, arguments)], check=True, cwd=ROOT)

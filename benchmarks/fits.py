@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.common import data_folder, print_machine, print_table, report
+from benchmarks.common import print_machine, print_table, rendered_sets, report
 from mvgen.core.io.cameras import read_cameras
 from mvgen.core.io.images import encode_image, find_photos, read_image
 from mvgen.core.io.meshes import load_mesh
@@ -43,18 +43,14 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for mvgen splat")
     parser.add_argument("--sheet", type=Path, metavar="FILE.jpg")
     options = parser.parse_args()
-    data = data_folder()
-    if data is None:
-        parser.error("MVGEN_DATA is not set: it names a folder with rendered/")
-    names = options.names or sorted(p.name for p in (data / "rendered").iterdir() if (p / "cameras.json").is_file())
     print_machine()
     rows, tiles = [], []
-    for name in names:
-        print(f"{name} ...", file=sys.stderr)
+    for folder in rendered_sets(options.names):
+        print(f"{folder.name} ...", file=sys.stderr)
         with tempfile.TemporaryDirectory() as work:
-            rows.append([name, *measure(data / "rendered" / name, Path(work), options)])
+            rows.append([folder.name, *measure(folder, Path(work), options)])
             if options.sheet:
-                tiles.append(pictures(data / "rendered" / name, Path(work)))
+                tiles.append(pictures(folder, Path(work)))
     if options.sheet:
         options.sheet.write_bytes(encode_image(np.vstack(tiles), ".jpg"))
     title = f"{options.splats} splats, {options.iterations} iterations, photos of {options.size} pixels"

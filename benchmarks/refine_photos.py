@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import data_folder, print_machine, print_table, report
+from benchmarks.common import print_machine, print_table, rendered_sets, report
 
 HEADER = ["set", "seed", "off, 1/1000", "after", "change, %", "F at 0.5 %", "after", "F at 1 %", "after", "refine, s"]
 
@@ -26,16 +26,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="SET")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
-    data = data_folder()
-    if data is None:
-        parser.error("MVGEN_DATA is not set: it names a folder with rendered/")
-    names = options.names or sorted(p.name for p in (data / "rendered").iterdir() if (p / "cameras.json").is_file())
     print_machine()
     rows = []
-    for name in names:
+    for folder in rendered_sets(options.names):
         for seed in options.seeds:
             with tempfile.TemporaryDirectory() as work:
-                rows.append([name, seed, *measure(data / "rendered" / name, seed, Path(work))])
+                rows.append([folder.name, seed, *measure(folder, seed, Path(work))])
             print(rows[-1], file=sys.stderr, flush=True)
     print_table("Refined by photos", HEADER, rows)
     return 0
