@@ -12,6 +12,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.refine.photos import Picture, moved_by_photos
 from mvgen.core.refine.refine import RefineOptions, entangled, refined
+from mvgen.core.refine.region import faded
 from mvgen.core.refine.sharpen import sharpened
 from mvgen.core.refine.views import NormalView
 from mvgen.core.surface.topology import edges_of, same_places
@@ -73,9 +74,9 @@ def sharpen(mesh: Mesh, amount: float, strength: NDArray[np.float64], progress: 
 def _moved(mesh: Mesh, strength: NDArray[np.float64], move: Move) -> Result:
     """A mesh of which vertices alone are moved, as far as their strength says."""
     whole, index = _joined(mesh)
-    share = _most(strength, index, len(whole.vertices))[:, None]
-    moved = move(whole.vertices, whole.faces, (share[:, 0] > 0) & ~entangled(whole))
-    vertices = np.where(share == 1, moved, whole.vertices + share * (moved - whole.vertices))
+    share = np.where(entangled(whole), 0.0, _most(strength, index, len(whole.vertices)))
+    moved = move(whole.vertices, whole.faces, share > 0)
+    vertices = faded(whole.vertices, moved, whole.faces, share)
     return Result(_put_back(mesh, vertices, index, strength))
 
 

@@ -13,6 +13,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.refine.creases import along_creases
 from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
+from mvgen.core.refine.region import faded
 from mvgen.core.refine.unfold import unfolded
 from mvgen.core.refine.views import CLOSELY, ROUGHLY, NormalView, outline_pull, pixel_size, wanted_normals
 from mvgen.kernels.remesh import Surface, remesh
@@ -67,6 +68,7 @@ def refined(
     strength = np.where(entangled(mesh), 0.0, strength)
     # Where it fades out, edges stay: what moves little would show that its vertices are off the old surface.
     free = strength > strength.max() / 2
+    free[mesh.faces[(strength[mesh.faces] == 0).any(axis=1)]] = False  # `faded` keeps seams out of these faces
     # carried: the wanted length, the strength, where the surface was
     state = Surface(mesh.vertices, mesh.faces, np.c_[edge_lengths(mesh), strength, mesh.vertices], free)
     before = 0.0
@@ -97,9 +99,8 @@ def refined(
         progress.advance()
     if options.remesh:
         state = _along_creases(state, views, options, extent, progress)
-    share, old = state.carried[:, 1:2], state.carried[:, 2:5]
-    vertices = np.where(share == 1, state.places, old + share * (state.places - old))
-    vertices = unfolded(vertices, state.faces, share[:, 0] > 0)
+    share, old = state.carried[:, 1], state.carried[:, 2:5]
+    vertices = unfolded(faded(old, state.places, state.faces, share), state.faces, share > 0)
     wanted = wanted_normals(vertices, state.faces, views)
     after = _difference(vertices, state.faces, wanted.normals, wanted.seen)
     return Refined(Mesh(vertices, state.faces, metadata=mesh.metadata), before, after)
