@@ -13,7 +13,7 @@ from mvgen.core.geometry import Mesh
 from mvgen.core.progress import Progress
 from mvgen.core.refine.creases import along_creases
 from mvgen.core.refine.integrate import edge_lengths, face_normals, towards_normals
-from mvgen.core.refine.region import faded
+from mvgen.core.refine.region import apart, faded
 from mvgen.core.refine.unfold import unfolded
 from mvgen.core.refine.views import CLOSELY, ROUGHLY, NormalView, outline_pull, pixel_size, wanted_normals
 from mvgen.kernels.remesh import Surface, remesh
@@ -66,9 +66,9 @@ def refined(
     pixel = pixel_size(mesh, views)
     shortest = max(options.pixels, FIRST) * pixel
     strength = np.where(entangled(mesh), 0.0, strength)
-    # Where it fades out, edges stay: what moves little would show that its vertices are off the old surface.
-    free = strength > strength.max() / 2
-    free[mesh.faces[(strength[mesh.faces] == 0).any(axis=1)]] = False  # `faded` keeps seams out of these faces
+    # Where it fades out, edges stay: what moves little would show that its vertices are off the old surface; and beside
+    # what stays, where `faded` keeps seams out.
+    free = (strength > strength.max() / 2) & apart(mesh.faces, strength)
     # carried: the wanted length, the strength, where the surface was
     state = Surface(mesh.vertices, mesh.faces, np.c_[edge_lengths(mesh), strength, mesh.vertices], free)
     before = 0.0
@@ -100,7 +100,7 @@ def refined(
     if options.remesh:
         state = _along_creases(state, views, options, extent, progress)
     share, old = state.carried[:, 1], state.carried[:, 2:5]
-    vertices = unfolded(faded(old, state.places, state.faces, share), state.faces, share > 0)
+    vertices = unfolded(faded(old, state.places, state.faces, share), state.faces, apart(state.faces, share))
     wanted = wanted_normals(vertices, state.faces, views)
     after = _difference(vertices, state.faces, wanted.normals, wanted.seen)
     return Refined(Mesh(vertices, state.faces, metadata=mesh.metadata), before, after)

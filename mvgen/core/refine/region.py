@@ -22,6 +22,13 @@ def strengths(
     return out
 
 
+def apart(faces: NDArray[np.int32], strength: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[V]: whether a vertex has no face with one that stays, of strength [V] 0."""
+    out = np.ones(len(strength), bool)
+    out[faces[(strength[faces] == 0).any(axis=1)]] = False
+    return out
+
+
 def faded(
     old: NDArray[np.float64], new: NDArray[np.float64], faces: NDArray[np.int32], strength: NDArray[np.float64]
 ) -> NDArray[np.float64]:
